@@ -1,0 +1,1 @@
+"""What is materialized: one file per group of Dagster assets, thin over `resources` and `rotoscale`."""

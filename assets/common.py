@@ -1,0 +1,67 @@
+"""What every asset shares: the partition set, the automation rule, the workspace resource, provenance."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from resources.settings import load_settings
+from resources.workspace import Workspace
+from rotoscale.errors import RotoscaleError
+
+# Partitioned checks are marked as preview; they work in the versions that pyproject admits.
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+
+CODE_VERSION = importlib.metadata.version("rotoscale")
+
+models = dg.DynamicPartitionsDefinition(name="models")
+"""One partition is one checkpoint; a base is a model like any other."""
+
+# Not `eager()`: that never fires for keys older than the automation's first tick.
+fill_missing = (
+    dg.AutomationCondition.missing()
+    & ~dg.AutomationCondition.in_progress()
+    & ~dg.AutomationCondition.execution_failed()
+    & ~dg.AutomationCondition.any_deps_missing()
+)
+
+
+class WorkspaceResource(dg.ConfigurableResource):
+    """The project's folders; empty values are taken from the environment (see resources/settings.py)."""
+
+    data: str = ""
+    families: str = ""
+
+    def open(self) -> Workspace:
+        """The workspace that this process works in."""
+        settings = load_settings()
+        if self.data:
+            settings = replace(settings, data=Path(self.data))
+        if self.families:
+            settings = replace(settings, families=Path(self.families))
+        return Workspace(settings)
+
+
+def write(
+    context: dg.AssetExecutionContext,
+    workspace: Workspace,
+    table: str,
+    model_id: str,
+    rows: Sequence[Mapping[str, Any]],
+    fingerprint: str = "",
+) -> Path:
+    """Replace the model's rows of a table, stamped with this run."""
+    return workspace.tables.write(
+        table, model_id, rows, run_id=context.run_id, code_version=CODE_VERSION, fingerprint=fingerprint
+    )
+
+
+def failure(error: RotoscaleError) -> dg.Failure:
+    """An error about the user's input as Dagster shows it: the sentence itself, and no retries."""
+    return dg.Failure(description=str(error), allow_retries=False)

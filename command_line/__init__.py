@@ -1,0 +1,1 @@
+"""The `rotoscale` command: one file per subcommand, over the assets."""

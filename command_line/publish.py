@@ -1,0 +1,19 @@
+"""`rotoscale publish`: the finished tables as the next DuckDB file."""
+
+from __future__ import annotations
+
+import click
+
+from command_line.options import workspace_options
+
+
+@click.command()
+@workspace_options
+def publish() -> None:
+    """Publish all finished tables as the next DuckDB file. `run` and `compare` do this by themselves."""
+    from command_line import show
+    from command_line.running import open_workspace
+
+    published = open_workspace().publish()
+    counts = ", ".join(f"{rows} {table}" for table, rows in published.rows.items() if rows)
+    show.output().print(f"{published.path}: {counts or 'no rows yet'}")

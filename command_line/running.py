@@ -1,0 +1,151 @@
+"""Materializing from the command line: the same assets in the same Dagster instance that the UI shows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from resources import progress
+from resources.settings import load_settings, torch_device
+from resources.workspace import Workspace
+
+if TYPE_CHECKING:
+    import dagster as dg
+    from rich.console import Console
+
+_DAGSTER_YAML = """\
+# Written by rotoscale when the folder is first used; edit it freely.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+concurrency:
+  runs:
+    # Each run decomposes with one process per core already; more runs at once need more memory, not less time.
+    max_concurrent_runs: 2
+  pools:
+    default_limit: 1
+"""
+
+
+@dataclass
+class Outcome:
+    """What became of a request: models brought up to date, models that were already, and failures with reasons."""
+
+    done: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    published: bool = False
+
+
+def open_workspace() -> Workspace:
+    """The workspace of the settings, after checking that the device is there."""
+    settings = load_settings()
+    if settings.device != "cpu":
+        os.environ["ROTOSCALE_DEVICE"] = torch_device(settings.device)
+        settings = load_settings()
+    return Workspace(settings)
+
+
+def prepare_home(space: Workspace) -> None:
+    """Make Dagster's folder, with our settings where there are none, and point Dagster at it."""
+    home = space.settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    configuration = home / "dagster.yaml"
+    if not configuration.exists():
+        configuration.write_text(_DAGSTER_YAML, encoding="utf-8")
+    os.environ["DAGSTER_HOME"] = str(home)
+
+
+def materialize(space: Workspace, models: Sequence[str], console: Console) -> Outcome:
+    """Bring models up to date, in an order in which references come first, and publish if anything changed.
+
+    A model that fails is reported and the others go on.
+    """
+    from assets.freshness import pending
+
+    outcome = Outcome()
+    work: dict[str, list[str]] = {}
+    for entry in space.registry.closure(models):
+        waiting = pending(space, entry.id)
+        if waiting:
+            work[entry.id] = waiting
+        else:
+            outcome.fresh.append(entry.id)
+    if not work and any(space.settings.published.glob("warehouse-*.duckdb")):
+        return outcome
+    prepare_home(space)
+    import dagster as dg
+
+    from assets.definitions import defs
+    from assets.freshness import FINGERPRINTS
+    from assets.sensors import add_keys
+
+    job = defs.resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.get() as instance, _bar(console):
+        add_keys(instance, list(work))
+        for model in work:
+            # Judged again: what came before may have changed what this one needs.
+            waiting = pending(space, model, FINGERPRINTS)
+            failure = _execute(job, instance, waiting, model)
+            if failure:
+                outcome.failed[model] = failure
+            else:
+                outcome.done.append(model)
+        failure = _execute(job, instance, ["warehouse"], None)
+        if failure:
+            outcome.failed["warehouse"] = failure
+        outcome.published = not failure
+    return outcome
+
+
+def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, assets: Sequence[str], model: str | None) -> str:
+    """Run some assets of one model in this process; the reason of the failure, or nothing."""
+    import dagster as dg
+
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=model,
+        asset_selection=[dg.AssetKey(asset) for asset in assets],
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
+    if result.success:
+        return ""
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data and data.user_failure_data.description:
+                return data.user_failure_data.description
+            if data.error:
+                cause = data.error.cause or data.error
+                return f"{cause.cls_name}: {cause.message.strip()} (run {result.run_id} in the Dagster UI)"
+    return f"run {result.run_id} failed; see it in the Dagster UI"
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[None]:
+    """One progress bar with time left on standard error, fed by whatever work reports."""
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns: tuple[Any, ...] = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console) as bar:
+
+        def listener(label: str, done: float, total: float) -> None:
+            if label not in tasks:
+                tasks[label] = bar.add_task(label)
+            bar.update(tasks[label], completed=done, total=total)
+
+        with progress.listening(listener):
+            yield

@@ -1,0 +1,131 @@
+"""Tables for people, on a terminal or in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from resources.warehouse.summary import Summary
+from rotoscale.reading import read_comparison
+
+
+_OVERALL = "alpha alpha_p05 alpha_p95 nf nf_over_null nf_over_null_p05 nf_over_null_p95 nf_over_unrelated"
+
+
+def output() -> Console:
+    """Standard output; in a pipe wide enough that no table is cut."""
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+
+
+def errors() -> Console:
+    """Standard error, for progress and complaints."""
+    return Console(stderr=True, highlight=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str | None = None) -> Table:
+    """A table whose numbers are aligned right."""
+    made = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    for i, column in enumerate(columns):
+        numeric = all(isinstance(row[i], int | float | None) for row in rows)
+        made.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(number(cell) for cell in row))
+    return made
+
+
+def _cells(rows: Sequence[dict[str, Any]], columns: str) -> list[list[Any]]:
+    return [[row[column] for column in columns.split()] for row in rows]
+
+
+def number(value: Any) -> str:
+    """A cell: four significant digits, nothing for a missing value, and text safe from markup."""
+    from rich.markup import escape
+
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, float):
+        return escape(str(value))
+    return f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e4 else f"{value:.4f}"
+
+
+def reading(summary: Summary) -> str:
+    """The one sentence that reads a comparison."""
+    overall = summary.overall
+    return read_comparison(
+        relative_change=overall["largest_change"],
+        alpha=overall["alpha"],
+        alpha_p05=overall["alpha_p05"],
+        alpha_p95=overall["alpha_p95"],
+        nf=overall["nf"],
+        nf_over_unrelated=overall["nf_over_unrelated"],
+        nf_over_null=overall["nf_over_null"],
+    )
+
+
+def comparison(console: Console, summary: Summary) -> None:
+    """Print one comparison: total change, others, scale, rotation, what stands out, one sentence."""
+    share = summary.parameters_analysed / summary.parameters if summary.parameters else 0
+    console.print(f"\n[bold]{summary.model}[/bold] against [bold]{summary.base}[/bold]")
+    console.print(
+        f"All tensors: relative change {number(summary.relative_change)}. {summary.matrices} principal matrices "
+        f"hold {100 * share:.1f} % of {summary.parameters:,} parameters."
+    )
+    if summary.others:
+        console.print(
+            table(
+                "Most changed outside the principal matrices",
+                ["tensor", "relative change", "cosine", "identical elements"],
+                [(o["tensor"], o["relative_change"], o["cosine"], o["identical_share"]) for o in summary.others],
+            )
+        )
+    console.print(
+        table(
+            "Scale: s_post / s_base, median over layers",
+            ["matrix", "n", "alpha", "5 %", "95 %", "least squares", "spread (cv)", "top", "middle", "bottom"],
+            _cells(summary.scale, "matrix n alpha p05 p95 least_squares ratio_cv top middle bottom"),
+            caption="A uniform alpha below 1 is also what plain weight decay leaves.",
+        )
+    )
+    simulated = summary.matrices_with_simulated_null
+    how = "simulated" if simulated == summary.matrices else f"simulated for {simulated}, else by formula"
+    console.print(
+        table(
+            "Rotation: NF against noise of the same size, median over layers",
+            ["matrix", "n", "change", "NF", "null", "NF/null", "5 %", "95 %", "unrelated", "formula err", "base err"],
+            _cells(
+                summary.rotation,
+                "matrix n relative_change nf nf_null nf_over_null p05 p95 nf_unrelated formula_error base_error",
+            ),
+            caption=f"Null {how} ({summary.matrices} matrices). About 1: as noise; below: together; above: apart.",
+        )
+    )
+    if summary.outstanding:
+        console.print(
+            table(
+                "Matrices that stand out",
+                ["layer", "matrix", "expert", "alpha", "change", "NF", "NF/null", "deviations from typical"],
+                _cells(
+                    summary.outstanding,
+                    "layer matrix expert alpha_median relative_change nf nf_over_null distance",
+                ),
+            )
+        )
+    console.print(reading(summary), style="bold")
+
+
+def overview(console: Console, summaries: Sequence[Summary]) -> None:
+    """Print one line per comparison."""
+    console.print(
+        table(
+            "What post-training did",
+            ["model", "against", "change", "alpha", "5 %", "95 %", "NF", "NF/null", "5 %", "95 %", "of unrelated"],
+            [[s.model, s.base, s.relative_change, *_cells([s.overall], _OVERALL)[0]] for s in summaries],
+            caption="Medians over principal matrices. NF/null about 1: the vectors turned as noise of that size would.",
+        )
+    )
+    for summary in summaries:
+        console.print(f"[bold]{summary.model}[/bold]: {reading(summary)}")

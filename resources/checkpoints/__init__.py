@@ -1,0 +1,72 @@
+"""Checkpoints on disk: any known layout read as principal matrices, safely and one matrix at a time.
+
+    checkpoint = open_checkpoint("path/to/model")          # a folder, a Hub snapshot, or an adapter with its base
+    for key in checkpoint.matrices():                      # layers.0.q, layers.0.k, ... in order
+        matrix = checkpoint.read(key)                      # float32, out_features x in_features
+
+Read on in ``checkpoint`` (what a checkpoint can be asked), ``architectures`` (layouts as data), ``header`` and
+``inventory`` (what is on disk), ``structure`` (both brought together), ``tensors`` (bytes to numbers), ``adapter``
+(LoRA), ``quantization`` (fp8), ``errors`` (all that can be wrong). Importing this package does not import torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resources.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from resources.checkpoints.errors import (
+    AdapterError,
+    BadConfig,
+    BadIndex,
+    CheckpointError,
+    CorruptHeader,
+    MissingShard,
+    MissingTensor,
+    NonFiniteWeights,
+    PickleCheckpoint,
+    QuantizedFormat,
+    RemoteCode,
+    ShapeMismatch,
+    TruncatedFile,
+    UnknownArchitecture,
+    UnsafePath,
+    WriteError,
+)
+from resources.checkpoints.keys import ANALYSED, SKIPPED, UNEXPLAINED, MatrixKey, TensorCoverage
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "ANALYSED",
+    "SKIPPED",
+    "UNEXPLAINED",
+    "AdapterError",
+    "BadConfig",
+    "BadIndex",
+    "Checkpoint",
+    "CheckpointError",
+    "CorruptHeader",
+    "MatrixKey",
+    "MissingShard",
+    "MissingTensor",
+    "NonFiniteWeights",
+    "PickleCheckpoint",
+    "QuantizedFormat",
+    "RemoteCode",
+    "ShapeMismatch",
+    "TensorCoverage",
+    "TruncatedFile",
+    "UnknownArchitecture",
+    "UnsafePath",
+    "WriteError",
+    "open_checkpoint",
+    "weight_hash",
+]
+
+
+def weight_hash(matrix: torch.Tensor) -> str:
+    """sha256 of a matrix's shape and float32 little-endian bytes: the same for the same numbers, however stored."""
+    from resources.checkpoints import tensors
+
+    return tensors.weight_hash(matrix)

@@ -1,0 +1,229 @@
+"""A checkpoint as the rest of the project sees it: principal matrices by key, everything else by canonical name.
+
+Opening reads headers and ``config.json`` only. Tensors are read one at a time, torch is imported when the first one is
+asked for, and no file stays open, so that a ``Checkpoint`` is cheap, can be sent to a worker process, and a model of
+any size needs memory for one matrix.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resources.checkpoints.errors import CheckpointError, MissingTensor, shown
+from resources.checkpoints.files import MAX_CONFIG_BYTES, read_json, repository_root, safe_member
+from resources.checkpoints.inventory import Inventory, take_inventory
+from resources.checkpoints.keys import MatrixKey, TensorCoverage
+from resources.checkpoints.layout import find_layout
+from resources.checkpoints.quantization import refuse_packed, scale_of
+from resources.checkpoints.structure import Structure, build
+
+if TYPE_CHECKING:
+    import torch
+
+    from resources.checkpoints.adapter import Adapter
+    from resources.checkpoints.header import TensorEntry
+    from resources.checkpoints.quantization import Scale
+    from resources.checkpoints.structure import Part
+
+CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+def open_checkpoint(
+    path: str | Path, *, base: str | Path | None = None, allowed_root: Path | None = None
+) -> Checkpoint:
+    """Open a checkpoint folder (local or a Hub snapshot); a PEFT adapter is opened onto its base.
+
+    ``base`` is the folder of an adapter's base model; without it the adapter's own ``base_model_name_or_path`` is
+    looked for beside it. ``allowed_root`` widens where links may point. Raises CheckpointError, one subclass for each
+    row of the bad-input table.
+    """
+    folder = _folder(path)
+    root = allowed_root or repository_root(folder)
+    if (folder / ADAPTER_CONFIG).exists() and not (folder / CONFIG).exists():
+        from resources.checkpoints.adapter import base_folder, open_adapter
+
+        bare = open_checkpoint(base if base is not None else base_folder(folder, root), allowed_root=allowed_root)
+        return Checkpoint(folder, bare.config, bare.inventory, open_adapter(folder, root, bare))
+    inventory = take_inventory(folder, root)
+    config = read_json(safe_member(folder, CONFIG, root), MAX_CONFIG_BYTES)
+    return Checkpoint(folder, config, inventory)
+
+
+def _folder(path: str | Path) -> Path:
+    folder = Path(path).expanduser()
+    if not folder.exists():
+        raise CheckpointError(f"{folder}: no such folder. Give the folder that holds config.json and the weights.")
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{folder}: a file, expected a folder. Give the folder that holds config.json and the weights."
+        )
+    return folder.absolute()
+
+
+class Checkpoint:
+    """One model on disk, perhaps with an adapter on top. Make it with ``open_checkpoint``."""
+
+    def __init__(
+        self, path: Path, config: dict[str, Any], inventory: Inventory, adapter: Adapter | None = None
+    ) -> None:
+        self.path = path
+        self.config = config
+        self.inventory = inventory
+        self.adapter = adapter
+        self.quantization = refuse_packed(config, inventory)
+        self.layout, self.sizes = find_layout(config, inventory.folder / CONFIG, list(inventory.tensors))
+        self.architecture = str(config.get("model_type") or "")
+        self.n_layers = self.sizes["layers"]
+        self.hidden_size = self.sizes["hidden"]
+        self.n_heads = self.sizes["heads"]
+        self.n_kv_heads = self.sizes["kv_heads"]
+
+    @cached_property
+    def structure(self) -> Structure:
+        """Where every tensor lies; worked out from the headers when first needed."""
+        return build(self.layout, self.sizes, self.inventory, self.config, self.quantization is not None)
+
+    @cached_property
+    def dtype(self) -> str:
+        """The stored dtype of most parameters, as torch names it."""
+        count: Counter[str] = Counter()
+        for entry in self.inventory.tensors.values():
+            count[entry.torch_dtype] += entry.numel
+        return max(sorted(count), key=lambda name: count[name])
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the embedding."""
+        shape = self.other_shape(self.structure.embedding)
+        return shape[0]
+
+    @property
+    def n_parameters(self) -> int:
+        """Parameters of the merged model, tied ones counted once, scales and buffers not at all."""
+        count = self.structure.n_parameters
+        if self.adapter is None:
+            return count
+        for name, entry in self.adapter.replaced.items():
+            if name in self.structure.canonical:
+                count += entry.numel - self.inventory.tensors[self.structure.canonical[name]].numel
+        if self.structure.tied and not self.tied_embeddings:
+            shape = self.other_shape(self.structure.head)
+            count += shape[0] * shape[1]
+        return count
+
+    @property
+    def qk_norm(self) -> bool:
+        """Queries and keys are normalised, so their matrices' scale has no effect."""
+        return self.structure.qk_norm
+
+    @property
+    def qkv_bias(self) -> bool:
+        """The query, key or value projection has a bias."""
+        return self.structure.qkv_bias
+
+    @property
+    def tied_embeddings(self) -> bool:
+        """Embedding and output head are one matrix (an adapter that changes one of them alone unties them)."""
+        if self.adapter is None or not self.structure.tied:
+            return self.structure.tied
+        ends = [self.structure.embedding, self.structure.head]
+        changes = [(self.adapter.replaced.get(name), self.adapter.low_rank.get(name)) for name in ends]
+        return changes[0] == changes[1]
+
+    def matrices(self) -> list[MatrixKey]:
+        """All principal matrices, layer by layer in the layout's order. Raises MissingTensor when a layer lacks one."""
+        return list(self.structure.parts)
+
+    def shape(self, key: MatrixKey) -> tuple[int, int]:
+        """(out_features, in_features), without reading data."""
+        return self._part(key).shape
+
+    def _part(self, key: MatrixKey) -> Part:
+        try:
+            return self.structure.parts[key]
+        except KeyError:
+            raise MissingTensor(
+                f"{self.path}: no matrix {key}; this {self.architecture} has {self.n_layers} layers with "
+                f"{', '.join(dict.fromkeys(k.matrix for k in self.structure.parts))}. Ask for one of matrices()."
+            ) from None
+
+    def read(self, key: MatrixKey) -> torch.Tensor:
+        """The matrix in float32 on the CPU, out_features x in_features, contiguous; an adapter is merged in.
+
+        Raises NonFiniteWeights naming the matrix, the file and the count.
+        """
+        from resources.checkpoints.tensors import read_part
+
+        part = self._part(key)
+        matrix = read_part(part, self._scale(part.entry), str(key))
+        if self.adapter is not None:
+            self.adapter.add_to_matrix(matrix, part, self._canonical(part.entry), str(key))
+        return matrix
+
+    def _canonical(self, entry: TensorEntry) -> str:
+        return self.layout.canonical(entry.name)
+
+    def _scale(self, entry: TensorEntry) -> Scale | None:
+        return scale_of(entry, self.inventory, self.config) if self.quantization else None
+
+    def others(self) -> list[str]:
+        """Canonical names of all that is not a principal matrix: embedding, head, norms, biases, routers, ..."""
+        return sorted(self.structure.others)
+
+    def _other(self, name: str) -> TensorEntry:
+        try:
+            return self.structure.others[name]
+        except KeyError:
+            raise MissingTensor(f"{self.path}: no tensor {shown(name)!r}. Ask for one of others().") from None
+
+    def other_shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a non-principal tensor, without reading it."""
+        entry = self._other(name)
+        if self.adapter is not None and (replaced := self.adapter.replacement(name)) is not None:
+            return replaced.shape
+        return entry.shape
+
+    def read_other(self, name: str) -> torch.Tensor:
+        """A non-principal tensor in its stored dtype (fp8, and what an adapter changes: float32); NaN is an error."""
+        from resources.checkpoints.tensors import read_whole
+
+        entry = self._other(name)
+        if self.adapter is not None:
+            replaced = self.adapter.replacement(name)
+            if replaced is not None:
+                return self.adapter.add_to_other(read_whole(replaced, None, name), name)
+            return self.adapter.add_to_other(read_whole(entry, self._scale(entry), name), name)
+        return read_whole(entry, self._scale(entry), name)
+
+    def coverage(self) -> list[TensorCoverage]:
+        """What becomes of every tensor on disk: of the base, then of the adapter."""
+        lines = list(self.structure.coverage)
+        if self.adapter is not None:
+            lines += self.adapter.coverage(self._canonical(part.entry) for part in self.structure.parts.values())
+        return lines
+
+    def files(self) -> list[Path]:
+        """The weight files, those of the base before those of the adapter."""
+        files = [header.path for header in self.inventory.headers]
+        return files + (self.adapter.files() if self.adapter is not None else [])
+
+    def verify(self) -> None:
+        """Check everything there is to check: headers, index, structure, and that every value is finite."""
+        self.verify_and_hash(None)
+
+    def content_hash(self) -> str:
+        """sha256 over all tensors by name, dtype, shape and bytes: independent of sharding and of their order."""
+        from resources.checkpoints.verify import hash_tensors
+
+        return hash_tensors(self, None, check=False)
+
+    def verify_and_hash(self, progress: Callable[[int, int], None] | None = None) -> str:
+        """``verify`` and ``content_hash`` in one pass over the files; ``progress(bytes done, bytes in all)``."""
+        from resources.checkpoints.verify import hash_tensors
+
+        return hash_tensors(self, progress, check=True)

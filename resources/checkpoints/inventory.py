@@ -1,0 +1,180 @@
+"""Which weight files a checkpoint folder has, and every tensor in them.
+
+Follows what transformers does: ``model.safetensors`` first, then ``model.safetensors.index.json`` with its shards, then
+shards whose numbering is complete. Everything else is refused by name: pickles, GGUF, folders without weights.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from resources.checkpoints.errors import (
+    BadIndex,
+    CheckpointError,
+    MissingShard,
+    PickleCheckpoint,
+    QuantizedFormat,
+    listed,
+    shown,
+)
+from resources.checkpoints.files import MAX_INDEX_BYTES, read_json, safe_member
+from resources.checkpoints.header import Header, TensorEntry, read_header
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.safetensors")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Every tensor of a folder by name, and the headers of its files in the order of their names."""
+
+    folder: Path
+    headers: tuple[Header, ...]
+    tensors: dict[str, TensorEntry]
+    index: Path | None = None
+
+
+def take_inventory(folder: Path, root: Path) -> Inventory:
+    """Read all headers of the folder's weight files and check the index against them.
+
+    Raises MissingShard, BadIndex, PickleCheckpoint, TruncatedFile, CorruptHeader, UnsafePath.
+    """
+    if (folder / SINGLE).exists() or (folder / SINGLE).is_symlink():
+        return _collect(folder, [safe_member(folder, SINGLE, root)])
+    if (folder / INDEX).exists() or (folder / INDEX).is_symlink():
+        return _from_index(folder, root)
+    names = sorted(path.name for path in folder.glob("*.safetensors"))
+    adapters = [name for name in names if name.startswith("adapter_")]
+    names = [name for name in names if name not in adapters]
+    if len(names) == 1 and not _SHARD.fullmatch(names[0]):
+        return _collect(folder, [safe_member(folder, names[0], root)])
+    if names:
+        return _collect(folder, [safe_member(folder, name, root) for name in _complete_shards(folder, names)])
+    raise _no_weights(folder)
+
+
+def read_adapter_weights(folder: Path, root: Path) -> Inventory:
+    """The tensors of a PEFT adapter folder."""
+    if not (folder / ADAPTER_WEIGHTS).exists() and not (folder / ADAPTER_WEIGHTS).is_symlink():
+        raise _no_weights(folder, ADAPTER_WEIGHTS)
+    return _collect(folder, [safe_member(folder, ADAPTER_WEIGHTS, root)])
+
+
+def _no_weights(folder: Path, expected: str = SINGLE) -> CheckpointError:
+    """The error for a folder without safetensors: what there is instead decides the sentence."""
+    names = sorted(path.name for path in folder.iterdir())
+    pickles = [name for name in names if name.endswith(_PICKLES) and not name.startswith("training_args")]
+    if pickles and expected == ADAPTER_WEIGHTS:
+        return PickleCheckpoint(
+            f"{folder}: only pickle weights ({listed(pickles, 3)}); a pickle can execute code, so only safetensors is "
+            "read. "
+            'Convert a source that you trust: python -c "import torch; from safetensors.torch import save_file; '
+            f"save_file(torch.load('{folder / pickles[0]}', weights_only=True), '{folder / expected}')\""
+        )
+    if pickles:
+        return PickleCheckpoint(
+            f"{folder}: only pickle weights ({listed(pickles, 3)}); a pickle can execute code, so only safetensors is "
+            "read. "
+            'Convert a source that you trust: python -c "from transformers import AutoModelForCausalLM as M; '
+            f"M.from_pretrained('{folder}', dtype='auto').save_pretrained('{folder}-safetensors')\""
+        )
+    if any(name.endswith(".gguf") for name in names):
+        return QuantizedFormat(
+            f"{folder}: GGUF weights, a packed format. Use the safetensors checkpoint that they were made from."
+        )
+    return MissingShard(
+        f"{folder}: expected {expected}, found {listed(names)}. Download the checkpoint's safetensors files."
+    )
+
+
+def _complete_shards(folder: Path, names: list[str]) -> list[str]:
+    """Shards without an index: accepted when the numbering is complete and of one series."""
+    matches = [_SHARD.fullmatch(name) for name in names]
+    series = {(match[1], match[3]) for match in matches if match}
+    if not all(matches) or len(series) != 1:
+        raise BadIndex(
+            f"{folder}: expected {SINGLE} or {INDEX}, found {listed(names)}, of which none is clearly the model. "
+            "Keep one model per folder."
+        )
+    ((stem, total),) = series
+    if int(total) != len(names):
+        there = set(names)
+        wanted = (f"{stem}-{number:05d}-of-{total}.safetensors" for number in range(1, int(total) + 1))
+        missing = [name for name in wanted if name not in there]
+        raise MissingShard(
+            f"{folder}: expected {int(total)} shards, found {len(names)}; missing {listed(missing, 4)}. Download them."
+        )
+    return names
+
+
+def _from_index(folder: Path, root: Path) -> Inventory:
+    """The shards named by the index, with every name in the index accounted for."""
+    index = safe_member(folder, INDEX, root)
+    content = read_json(index, MAX_INDEX_BYTES, BadIndex)
+    weight_map = content.get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise BadIndex(f"{index}: expected a table weight_map of tensor names and files. Download the file again.")
+    for tensor, name in weight_map.items():
+        if not isinstance(name, str):
+            raise BadIndex(
+                f"{index}: tensor {shown(tensor)!r}: expected a file name, found {shown(name)}. Download it again."
+            )
+        if not name.endswith(".safetensors"):
+            safe_member(folder, name, root)
+            raise BadIndex(
+                f"{index}: tensor {shown(tensor)!r} is said to lie in {shown(name)!r}, which is no safetensors file. "
+                "Use the safetensors version of the checkpoint."
+            )
+    names = sorted(set(weight_map.values()))
+    paths = {name: safe_member(folder, name, root) for name in names}
+    missing = [name for name, path in paths.items() if not path.exists()]
+    if missing:
+        raise MissingShard(
+            f"{folder}: {INDEX} names {len(names)} shards, {len(missing)} of them missing: {listed(missing, 4)}. "
+            "Download them."
+        )
+    inventory = _collect(folder, list(paths.values()), index)
+    for tensor, name in weight_map.items():
+        entry = inventory.tensors.get(tensor)
+        if entry is None:
+            raise BadIndex(
+                f"{index}: names tensor {shown(tensor)!r} in {name}, which has no such tensor. The index does not "
+                "belong to "
+                "these shards: download both again."
+            )
+        if entry.path != paths[name]:
+            raise BadIndex(
+                f"{index}: names tensor {shown(tensor)!r} in {name}, found it in {entry.path.name}. The index does not "
+                "belong to these shards: download both again."
+            )
+    extra = [name for name in inventory.tensors if name not in weight_map]
+    if extra:
+        raise BadIndex(
+            f"{index}: the shards hold tensors that the index does not name: {listed(extra, 4)}. The index does not "
+            "belong "
+            "to these shards: download both again."
+        )
+    return inventory
+
+
+def _collect(folder: Path, paths: list[Path], index: Path | None = None) -> Inventory:
+    """All headers; a tensor that two files hold is an error, because nothing says which one counts."""
+    headers = tuple(read_header(path) for path in paths)
+    tensors: dict[str, TensorEntry] = {}
+    for header in headers:
+        for entry in header.tensors:
+            if entry.name in tensors:
+                raise BadIndex(
+                    f"{entry.path}: tensor {shown(entry.name)!r} is also in {tensors[entry.name].path.name}. "
+                    "Download the checkpoint again."
+                )
+            tensors[entry.name] = entry
+    if not tensors:
+        raise MissingShard(f"{folder}: the weight files hold no tensor. Download the checkpoint again.")
+    return Inventory(folder, headers, tensors, index)

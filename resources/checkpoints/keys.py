@@ -1,0 +1,34 @@
+"""The two small records that everything else speaks in: which matrix, and what became of each tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ANALYSED = "analysed"
+SKIPPED = "skipped"
+
+#: Reason of a tensor that no rule of the layout accounts for. Never silently fine: coverage checks fail on it.
+UNEXPLAINED = "unexplained"
+
+
+@dataclass(frozen=True, order=True)
+class MatrixKey:
+    """One principal matrix: its layer, its part and, inside a mixture-of-experts block, its expert (else -1)."""
+
+    layer: int
+    matrix: str
+    expert: int = -1
+
+    def __str__(self) -> str:
+        middle = f"expert.{self.expert}." if self.expert >= 0 else ""
+        return f"layers.{self.layer}.{middle}{self.matrix}"
+
+
+@dataclass(frozen=True)
+class TensorCoverage:
+    """What became of one tensor on disk: ``analysed``, or ``skipped`` with the reason."""
+
+    name: str
+    state: str
+    reason: str
+    parameters: int

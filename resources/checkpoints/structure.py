@@ -1,0 +1,310 @@
+"""Layout and inventory brought together: where each principal matrix lies, and what every other tensor is.
+
+Everything here works on headers alone; no weight is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from resources.checkpoints.errors import MissingTensor, ShapeMismatch, listed, shown
+from resources.checkpoints.header import TensorEntry
+from resources.checkpoints.inventory import Inventory
+from resources.checkpoints.keys import ANALYSED, SKIPPED, UNEXPLAINED, MatrixKey, TensorCoverage
+from resources.checkpoints.layout import Block, Layout, Sizes, TensorSpec
+
+SCALE = "fp8 scale"
+_BUFFERS = ("rotary buffer", "attention mask buffer")
+_SCALE_NAME = re.compile(r"(^|\.)(input|activation|weight|k|v|q)_scale(_inv|_ub)?$")
+_SCALE_END = re.compile(r"_scale(_inv)?$")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One principal matrix inside a tensor on disk.
+
+    Of the tensor (of slab ``expert`` of it, if stacked) the matrix is the output rows ``g * stride + start`` to
+    ``g * stride + start + size`` for each group ``g``; ``transposed`` says that the output axis is the last one.
+    """
+
+    entry: TensorEntry
+    shape: tuple[int, int]
+    groups: int
+    stride: int
+    start: int
+    transposed: bool = False
+    expert: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Output rows of each group."""
+        return self.shape[0] // self.groups
+
+    @property
+    def whole(self) -> bool:
+        """The part is the entire slab."""
+        return self.size == self.stride
+
+    def moved_to(self, entry: TensorEntry) -> Part:
+        """The same part of another tensor of the same shape."""
+        return replace(self, entry=entry)
+
+
+@dataclass
+class Structure:
+    """Every tensor of a checkpoint by what it is."""
+
+    parts: dict[MatrixKey, Part] = field(default_factory=dict)
+    others: dict[str, TensorEntry] = field(default_factory=dict)
+    canonical: dict[str, str] = field(default_factory=dict)
+    coverage: list[TensorCoverage] = field(default_factory=list)
+    scales: dict[str, TensorEntry] = field(default_factory=dict)
+    embedding: str = ""
+    head: str = ""
+    tied: bool = False
+    qk_norm: bool = False
+    qkv_bias: bool = False
+    n_parameters: int = 0
+
+    @cached_property
+    def by_tensor(self) -> dict[str, dict[MatrixKey, Part]]:
+        """The principal matrices inside each tensor on disk."""
+        table: dict[str, dict[MatrixKey, Part]] = defaultdict(dict)
+        for key, part in self.parts.items():
+            table[part.entry.name][key] = part
+        return dict(table)
+
+
+def build(layout: Layout, sizes: Sizes, inventory: Inventory, config: dict[str, Any], quantized: bool) -> Structure:
+    """The structure of a checkpoint.
+
+    Raises MissingTensor naming the layer and the tensors found in it, ShapeMismatch naming both shapes.
+    """
+    found = Structure()
+    prefix = _decoder_prefix(layout, inventory)
+    by_layer = _layers(layout, sizes, inventory, prefix)
+    for layer in range(sizes["layers"]):
+        start = prefix + layout.layer.format(layer=layer)
+        for block in layout.blocks:
+            found.parts.update(_bind_block(block, layer, start, sizes, inventory, by_layer.get(layer, [])))
+    principal = {part.entry.name for part in found.parts.values()}
+    _name_others(found, layout, sizes, inventory, principal, quantized)
+    _find_ends(found, layout, sizes, inventory, config, prefix)
+    _describe_attention(found, layout, sizes, inventory, prefix)
+    return found
+
+
+def _decoder_prefix(layout: Layout, inventory: Inventory) -> str:
+    """Where the decoder's layers sit: the first of the layout's prefixes under which there are layers."""
+    stem = layout.layer.partition("{layer}")[0]
+    for prefix in layout.prefixes:
+        if any(name.startswith(prefix + stem) for name in inventory.tensors):
+            return prefix
+    raise MissingTensor(
+        f"{inventory.folder}: expected layers named {shown(layout.prefixes[0] + stem)}0... as {layout.name}.yaml "
+        "says, found "
+        f"{listed(sorted(inventory.tensors))}. Check that config.json belongs to these weights, or describe the "
+        "layout in "
+        "resources/checkpoints/architectures/."
+    )
+
+
+def _layers(layout: Layout, sizes: Sizes, inventory: Inventory, prefix: str) -> dict[int, list[str]]:
+    """Tensor names by layer; a layer beyond the configuration's number is an error unless the layout knows of it."""
+    stem = prefix + layout.layer.partition("{layer}")[0]
+    by_layer: dict[int, list[str]] = defaultdict(list)
+    for name in inventory.tensors:
+        number = name[len(stem) :].partition(".")[0] if name.startswith(stem) else ""
+        if number.isdecimal() and len(number) < 7:
+            by_layer[int(number)].append(name)
+    beyond = sorted(layer for layer in by_layer if layer >= sizes["layers"])
+    if beyond and layout.extra_layers is None:
+        raise ShapeMismatch(
+            f"{inventory.folder}: config.json says {sizes['layers']} layers, found tensors of layer {beyond[0]} "
+            f"({listed(by_layer[beyond[0]], 2)}). Restore the configuration from the model's source."
+        )
+    return by_layer
+
+
+def _names(spec: TensorSpec, start: str, sizes: Sizes) -> Iterator[tuple[int | None, str]]:
+    """The tensor names that one spec stands for, with the expert each belongs to."""
+    if spec.experts is not None and not spec.stacked:
+        for expert in range(sizes[spec.experts]):
+            yield expert, start + spec.tensor.replace("{expert}", str(expert))
+    else:
+        yield None, start + spec.tensor
+
+
+def _bind_block(
+    block: Block, layer: int, start: str, sizes: Sizes, inventory: Inventory, in_layer: list[str]
+) -> dict[MatrixKey, Part]:
+    """The principal matrices of one block of one layer, in the layout's order, expert by expert."""
+    best: tuple[int, str, list[str]] = (-1, "", [])
+    complete: list[str] = []
+    there = inventory.tensors
+    for variant, specs in block.variants.items():
+        missing: list[str] = []
+        present = 0
+        for spec in specs:
+            if spec.experts is not None and sizes.get(spec.experts) is None:
+                missing.append(start + spec.tensor)
+                continue
+            for _, name in _names(spec, start, sizes):
+                if name in there:
+                    present += 1
+                else:
+                    missing.append(name)
+                    if len(missing) > 64:  # a configuration may claim any number of experts
+                        break
+        if not missing:
+            complete.append(variant)
+        elif present > best[0]:
+            best = (present, variant, missing)
+    if len(complete) > 1:
+        raise ShapeMismatch(
+            f"{inventory.folder}: layer {layer} holds its {block.name} matrices twice ({' and '.join(complete)}): "
+            f"{listed(sorted(in_layer))}. Export the checkpoint again with one of them."
+        )
+    if not complete:
+        if block.optional and best[0] <= 0:
+            return {}
+        raise MissingTensor(
+            f"{inventory.folder}: layer {layer} lacks {listed(best[2], 4)} ({block.name}: {best[1]}). Tensors found "
+            "in this "
+            f"layer: {listed(sorted(in_layer))}. Download the checkpoint again, or describe its layout in "
+            "resources/checkpoints/architectures/."
+        )
+    parts: list[tuple[MatrixKey, Part]] = []
+    for spec in block.variants[complete[0]]:
+        for expert, name in _names(spec, start, sizes):
+            parts.extend(_parts(spec, layer, expert, there[name], sizes))
+    return dict(sorted(parts, key=lambda item: item[0].expert))  # a stable sort keeps q k v o
+
+
+def _parts(
+    spec: TensorSpec, layer: int, expert: int | None, entry: TensorEntry, sizes: Sizes
+) -> Iterator[tuple[MatrixKey, Part]]:
+    """The parts of one tensor, after its shape has been checked against the configuration."""
+    rows = {part: sizes[formula] for part, formula in spec.parts.items()}
+    groups, columns = sizes[spec.groups], sizes[spec.in_features]
+    stride = sum(rows.values())
+    transposed = spec.stored == "in_out"
+    expected: tuple[int, ...] = (columns, groups * stride) if transposed else (groups * stride, columns)
+    if spec.stacked:
+        expected = (sizes[str(spec.experts)], *expected)
+    if entry.shape != expected:
+        formula = f"{spec.groups} * ({' + '.join(spec.parts.values())}) outputs, {spec.in_features} inputs"
+        raise ShapeMismatch(
+            f"{entry.path}: tensor {shown(entry.name)!r}: expected {list(expected)} from config.json ({formula}), "
+            "found "
+            f"{list(entry.shape)}. Restore the configuration that belongs to these weights."
+        )
+    slabs: list[int | None] = list(range(expected[0])) if spec.stacked else [None]
+    for slab in slabs:
+        offset = 0
+        for part, size in rows.items():
+            number = slab if slab is not None else expert
+            key = MatrixKey(layer, part, -1 if number is None else number)
+            yield key, Part(entry, (groups * size, columns), groups, stride, offset, transposed, slab)
+            offset += size
+
+
+def _name_others(
+    found: Structure, layout: Layout, sizes: Sizes, inventory: Inventory, principal: set[str], quantized: bool
+) -> None:
+    """Canonical names, and for every tensor on disk a line of coverage."""
+    last = sizes["layers"]
+    stem = layout.layer.partition("{layer}")[0]
+    for name in sorted(inventory.tensors):
+        entry = inventory.tensors[name]
+        canonical = layout.canonical(name)
+        if canonical in found.canonical:
+            canonical = name
+        found.canonical[canonical] = name
+        if name in principal:
+            found.coverage.append(TensorCoverage(name, ANALYSED, "", entry.numel))
+            found.n_parameters += entry.numel
+            continue
+        number = canonical[len(stem) :].partition(".")[0] if canonical.startswith(stem) else ""
+        if quantized and _is_scale(name, inventory):
+            reason = SCALE
+            found.scales[name] = entry
+        elif number.isdecimal() and int(number) >= last:
+            reason = layout.extra_layers or UNEXPLAINED
+        else:
+            reason = layout.reason(canonical) or UNEXPLAINED
+        found.coverage.append(TensorCoverage(name, SKIPPED, reason, entry.numel))
+        if reason != SCALE and reason not in _BUFFERS:
+            found.others[canonical] = entry
+            found.n_parameters += entry.numel
+
+
+def _is_scale(name: str, inventory: Inventory) -> bool:
+    """A scale by its name: of an activation, or of a tensor that is there."""
+    of = _SCALE_END.sub("", name)
+    return _SCALE_NAME.search(name) is not None or (of != name and of in inventory.tensors)
+
+
+def _find_ends(
+    found: Structure, layout: Layout, sizes: Sizes, inventory: Inventory, config: dict[str, Any], prefix: str
+) -> None:
+    """Embedding and output head. Tied and without a head on disk: the embedding is listed under the head's name too."""
+    name = prefix + layout.embedding
+    entry = inventory.tensors.get(name)
+    if entry is None:
+        raise MissingTensor(
+            f"{inventory.folder}: the embedding {shown(name)!r} is not in the weights; found "
+            f"{listed(sorted(found.others))}. Download the checkpoint again."
+        )
+    if len(entry.shape) != 2 or 0 in entry.shape:
+        raise ShapeMismatch(
+            f"{entry.path}: tensor {shown(name)!r}: expected [vocabulary, hidden], found {list(entry.shape)}. "
+            "Download the checkpoint again."
+        )
+    found.embedding = layout.canonical(name)
+    found.head = layout.canonical(layout.head)
+    said = [
+        table["tie_word_embeddings"]
+        for table in (config, sizes.config)
+        if isinstance(table.get("tie_word_embeddings"), bool)
+    ]
+    tied = any(said) if said else bool(sizes.defaults.get("tie_word_embeddings", False))
+    if found.head in found.others:
+        found.tied = tied
+        if tied:
+            found.n_parameters -= found.others[found.head].numel
+        return
+    words = config.get("architectures")
+    architectures = [str(word) for word in words] if isinstance(words, list) else []
+    language_model = any(
+        word.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")) for word in architectures
+    )
+    if said and not tied and language_model:
+        raise MissingTensor(
+            f"{inventory.folder}: config.json says that the output head is not tied to the embedding, but "
+            f"{layout.head!r} is not in the weights. Download the checkpoint again, or set tie_word_embeddings to "
+            "true if it "
+            "is tied."
+        )
+    found.tied = True
+    found.others[found.head] = entry
+
+
+def _describe_attention(found: Structure, layout: Layout, sizes: Sizes, inventory: Inventory, prefix: str) -> None:
+    """Whether q and k are normalised and whether q, k or v have biases: both bear on the attention temperature."""
+    layers = [prefix + layout.layer.format(layer=layer) for layer in range(sizes["layers"])]
+    for mark in layout.qk_norm:
+        if mark.startswith("config:"):
+            value = sizes.config.get(mark[7:], sizes.defaults.get(mark[7:], False))
+            found.qk_norm = found.qk_norm or value is True
+        else:
+            found.qk_norm = found.qk_norm or any(start + mark in inventory.tensors for start in layers)
+    for key, part in found.parts.items():
+        if key.matrix in ("q", "k", "v") and part.entry.name.endswith(".weight"):
+            bias = part.entry.name.removesuffix("weight") + "bias"
+            found.qkv_bias = found.qkv_bias or bias in inventory.tensors

@@ -1,0 +1,146 @@
+"""The factor store: decompositions kept on disk, one file per matrix, found by the weight's own hash.
+
+A base's factors serve all its descendants, whoever asks first computes them under a lock, and a killed run loses
+none. The name of a file is the weight's hash and the method's version, so a stale factor cannot be found by mistake.
+The store is never required: what is missing, unreadable or was trimmed away is computed again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resources.atomic import replacing, sweep
+
+if TYPE_CHECKING:
+    import torch
+
+    from rotoscale.decomposition import Decomposition
+
+_LOCK_STRIPE = 3
+"""Leading hex digits of the hash that name a lock file: 4096 locks, so that lock files do not pile up."""
+
+
+@dataclass(frozen=True)
+class StoredFactors:
+    """A decomposition, how long it took its maker, and whether it was made just now or found."""
+
+    decomposition: Decomposition
+    seconds: float
+    found: bool
+
+
+class FactorStore:
+    """Decompositions under one folder, at most `limit_bytes` of them after `trim`."""
+
+    def __init__(self, folder: Path, limit_bytes: float = float("inf")) -> None:
+        self.folder = Path(folder)
+        self.limit_bytes = limit_bytes
+
+    def path(self, weight_hash: str) -> Path:
+        """Where the factors of a weight lie, whether or not they exist."""
+        from rotoscale.decomposition import METHOD_VERSION
+
+        return self.folder / weight_hash[:2] / f"{weight_hash}-{METHOD_VERSION}.safetensors"
+
+    def find(self, weight_hash: str) -> StoredFactors | None:
+        """Stored factors of a weight, marked as used now; None when there are none that can be read."""
+        from safetensors import SafetensorError, safe_open
+
+        from rotoscale.decomposition import Decomposition
+
+        path = self.path(weight_hash)
+        try:
+            with safe_open(path, framework="pt") as file:
+                facts = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, OSError):
+            path.unlink(missing_ok=True)  # cut short by hand or by a full disk: the weight is still there
+            return None
+        decomposition = Decomposition(
+            shape=(int(facts["rows"]), int(facts["cols"])),
+            singular_values=tensors["singular_values"],
+            short=tensors["short"],
+            long=tensors.get("long"),
+            kernel=facts["kernel"],
+            residual=float(facts["residual"]),
+            orthogonality_error=float(facts["orthogonality_error"]),
+        )
+        return StoredFactors(decomposition, float(facts["seconds"]), found=True)
+
+    def get(self, weight_hash: str, weight: torch.Tensor, device: str = "cpu") -> StoredFactors:
+        """Factors of `weight` (m x n), whose hash is `weight_hash`: found, or computed and stored under a lock.
+
+        Raises MatrixError when the weight cannot be decomposed. A store that cannot be written (disk full) costs
+        the storing, not the result.
+        """
+        from filelock import FileLock
+
+        from rotoscale.decomposition import decompose
+
+        stored = self.find(weight_hash)
+        if stored:
+            return stored
+        locks = self.folder / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / weight_hash[:_LOCK_STRIPE]):
+            stored = self.find(weight_hash)  # somebody else may have finished it while we waited
+            if stored:
+                return stored
+            start = time.perf_counter()
+            decomposition = decompose(weight, device)
+            seconds = time.perf_counter() - start
+            self._save(weight_hash, decomposition, seconds)
+        return StoredFactors(decomposition, seconds, found=False)
+
+    def _save(self, weight_hash: str, decomposition: Decomposition, seconds: float) -> None:
+        from safetensors.torch import save_file
+
+        tensors = {"singular_values": decomposition.singular_values, "short": decomposition.short}
+        if decomposition.long is not None:
+            tensors["long"] = decomposition.long
+        facts = {
+            "rows": str(decomposition.shape[0]),
+            "cols": str(decomposition.shape[1]),
+            "kernel": decomposition.kernel,
+            "residual": repr(decomposition.residual),
+            "orthogonality_error": repr(decomposition.orthogonality_error),
+            "seconds": repr(seconds),
+        }
+        try:
+            with replacing(self.path(weight_hash)) as temporary:
+                save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary, facts)
+        except OSError:
+            return
+
+    def trim(self) -> int:
+        """Remove the least recently used factors until at most `limit_bytes` remain; returns how many went.
+
+        A running job uses what it found or made within seconds, and what it still needs and misses it recomputes,
+        so that age alone is a safe order.
+        """
+        if not self.folder.exists():
+            return 0
+        sweep(self.folder)
+        files = []
+        for path in self.folder.glob("??/*.safetensors"):
+            try:
+                facts = path.stat()
+            except FileNotFoundError:
+                continue
+            files.append((facts.st_mtime, facts.st_size, path))
+        total = sum(size for _, size, _ in files)
+        removed = 0
+        for _, size, path in sorted(files):
+            if total <= self.limit_bytes:
+                break
+            path.unlink(missing_ok=True)
+            total -= size
+            removed += 1
+        return removed

@@ -1,0 +1,213 @@
+"""The unit of structure work: one logical matrix, or one pair of them, read, computed, stored and dropped.
+
+These functions run in worker processes: a task says where the checkpoint lies and which matrix is meant, the result
+is a plain dictionary with the columns of the warehouse contract. A finished pair is kept in the pair store under the
+hashes of both weights, so that a killed run resumes matrix by matrix and nothing is compared twice.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resources.atomic import write_text
+from resources.checkpoints import MatrixKey, open_checkpoint, weight_hash
+from resources.factors import FactorStore, StoredFactors
+from rotoscale.errors import MatrixError
+
+if TYPE_CHECKING:
+    import torch
+
+    from resources.checkpoints import Checkpoint
+
+PAIR_VERSION = "pair-1"
+"""Part of every stored comparison's identity: change it whenever the same pair could give other statistics."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a checkpoint lies: its folder, and for an adapter the folder of its base."""
+
+    path: Path
+    base: Path | None = None
+
+    def open(self) -> Checkpoint:
+        """The checkpoint, opened once per process."""
+        return _opened(self)
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(location: Location) -> Checkpoint:
+    return open_checkpoint(location.path, base=location.base)
+
+
+@dataclass(frozen=True)
+class DecompositionTask:
+    """Decompose one matrix of one checkpoint."""
+
+    location: Location
+    key: MatrixKey
+    factors: Path
+    device: str
+
+
+@dataclass(frozen=True)
+class PairTask:
+    """Compare one matrix of a post-trained checkpoint with the base's."""
+
+    base: Location
+    post: Location
+    key: MatrixKey
+    factors: Path
+    pairs: Path
+    device: str
+    simulate_null: bool
+    seed: int
+
+
+def decompose_matrix(task: DecompositionTask) -> dict[str, Any]:
+    """Row of `decompositions` for one matrix; its factors end in the factor store."""
+    from rotoscale.spectrum import spectrum
+
+    weight, hashed, stored = _factors(task.location, task.key, task.factors, task.device)
+    decomposition = stored.decomposition
+    return {
+        **_place(task.key),
+        "rows": weight.shape[0],
+        "cols": weight.shape[1],
+        "rank": decomposition.numerical_rank,
+        "singular_values": decomposition.singular_values.tolist(),
+        **asdict(spectrum(decomposition.singular_values)),
+        "residual": decomposition.residual,
+        "orthogonality_error": decomposition.orthogonality_error,
+        "kernel": decomposition.kernel,
+        "weight_hash": hashed,
+        "seconds": stored.seconds,
+    }
+
+
+def compare_matrices(task: PairTask) -> dict[str, dict[str, Any]]:
+    """Rows of `scale_statistics`, `rotation_statistics` and `tensor_changes` for one pair of matrices.
+
+    Raises MatrixError, naming the matrix, when the two shapes differ.
+    """
+    from rotoscale.change import row_change, tensor_change
+    from rotoscale.decomposition import METHOD_VERSION
+
+    base, post = (location.open().read(task.key) for location in (task.base, task.post))
+    if base.shape != post.shape:
+        raise MatrixError(
+            f"{task.key}: {tuple(base.shape)} in {task.base.path} and {tuple(post.shape)} in {task.post.path}; "
+            "only matrices of equal shape are compared: give the checkpoint this one was trained from"
+        )
+    hash_base, hash_post = weight_hash(base), weight_hash(post)
+    identity = [hash_base, hash_post, METHOD_VERSION, PAIR_VERSION, task.simulate_null, task.seed]
+    name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    finished = task.pairs / name[:2] / f"{name}.json"
+    rows = _finished_pair(finished)
+    if rows is None:
+        store = FactorStore(task.factors)
+        scale, rotation = _statistics(task, store, base, hash_base, post, hash_post)
+        change = tensor_change(base, post)
+        rows = {
+            "scale_statistics": scale,
+            "rotation_statistics": {**rotation, **asdict(row_change(base, post))},
+            "tensor_changes": {**asdict(change), "shape": list(base.shape), "base_norm": _norm(base)},
+        }
+        write_text(finished, json.dumps(rows))
+    place = _place(task.key)
+    rows["scale_statistics"].update(place)
+    rows["rotation_statistics"].update(place)
+    rows["tensor_changes"].update(tensor=_stored_name(task.post.open(), task.key), principal=True)
+    return rows
+
+
+def _stored_name(checkpoint: Checkpoint, key: MatrixKey) -> str:
+    """Name of the tensor that holds a matrix; where it holds several (fused, stacked), with the matrix appended."""
+    part = checkpoint.structure.parts[key]
+    alone = part.whole and part.expert is None
+    return part.entry.name if alone else f"{part.entry.name} [{key}]"
+
+
+def _finished_pair(path: Path) -> dict[str, dict[str, Any]] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        path.unlink(missing_ok=True)  # damaged by hand: computed again
+        return None
+
+
+def _statistics(
+    task: PairTask, store: FactorStore, base: torch.Tensor, hash_base: str, post: torch.Tensor, hash_post: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    from rotoscale.decomposition import decompose
+    from rotoscale.null import gaussian_step, null_nf
+    from rotoscale.overlap import overlaps
+    from rotoscale.rotation import nf_of, rotation_statistics
+    from rotoscale.scale import scale_statistics
+
+    first = store.get(hash_base, base, task.device).decomposition
+    second = first if hash_base == hash_post else store.get(hash_post, post, task.device).decomposition
+    scale = scale_statistics(first.singular_values, second.singular_values)
+    overlap = overlaps(base, first, post, second)
+    rotation = asdict(rotation_statistics(overlap, scale.alpha_least_squares))
+    del overlap, second
+    change_norm = _norm(post, base)
+    seed = _seed(task.seed, hash_base, hash_post)
+    rotation["base_error"] = change_norm / _norm(post) if _norm(post) else None
+    rotation["relative_change"] = change_norm / _norm(base) if _norm(base) else None
+    rotation["nf_null"] = null_nf(first.singular_values[: first.numerical_rank], change_norm, first.shape)
+    rotation["nf_null_simulated"] = None
+    rotation["null_seed"] = None
+    if task.simulate_null and change_norm > 0 and first.numerical_rank > 0:
+        noisy = gaussian_step(base, change_norm, seed)
+        simulated = nf_of(overlaps(base, first, noisy, decompose(noisy, task.device)))
+        rotation["nf_null_simulated"] = min(simulated, rotation["nf_unrelated"])
+        rotation["null_seed"] = seed
+    null = rotation["nf_null_simulated"] or rotation["nf_null"]
+    rotation["nf_over_null"] = rotation["nf"] / null if null and rotation["nf"] is not None else None
+    return asdict(scale), rotation
+
+
+def _factors(location: Location, key: MatrixKey, factors: Path, device: str) -> tuple[torch.Tensor, str, StoredFactors]:
+    weight = location.open().read(key)
+    hashed = weight_hash(weight)
+    return weight, hashed, FactorStore(factors).get(hashed, weight, device)
+
+
+def _place(key: MatrixKey) -> dict[str, Any]:
+    return {"layer": key.layer, "matrix": key.matrix, "expert": key.expert}
+
+
+def _norm(tensor: torch.Tensor, minus: torch.Tensor | None = None) -> float:
+    """|tensor - minus|_F accumulated in float64, a few rows at a time."""
+    total = 0.0
+    for i, rows in enumerate(tensor.split(512)):
+        rows = rows.double() if minus is None else rows.double() - minus[i * 512 : i * 512 + rows.shape[0]].double()
+        total += float(rows.square().sum())
+    return total**0.5
+
+
+def _seed(seed: int, *hashes: str) -> int:
+    """A seed of its own for every pair, so that no two matrices share their noise."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{':'.join(hashes)}".encode()).digest()[:6], "big")
+
+
+def layers_with_null(n_layers: int, cost: float, setting: int | None) -> set[int]:
+    """Which layers get a simulated null: `setting` of them evenly spread, or by the size of the model.
+
+    A simulated null costs one more decomposition. Models whose decomposition is a matter of a minute get it
+    everywhere, larger ones in one layer of eight.
+    """
+    wanted = setting if setting is not None else n_layers if cost <= _EVERYWHERE else -(-n_layers // 8)
+    wanted = min(wanted, n_layers)
+    return {(2 * i + 1) * n_layers // (2 * wanted) for i in range(wanted)}
+
+
+_EVERYWHERE = 2e11

@@ -1,0 +1,23 @@
+"""The warehouse: rows as one Parquet file per table and model, published together as one read-only DuckDB file.
+
+Many processes write and one dashboard reads, and a single DuckDB file allows no such thing: one open read-only handle
+blocks every writer. So writers each replace their own small file atomically, without locks, and publishing builds a
+new DuckDB file beside the old one and moves a pointer. Readers keep what they opened for as long as they like.
+"""
+
+from resources.warehouse.publish import Published, current, publish, read
+from resources.warehouse.schema import SCHEMA_VERSION, TABLES, Column, Table
+from resources.warehouse.tables import TableStore, WarehouseError
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "TABLES",
+    "Column",
+    "Published",
+    "Table",
+    "TableStore",
+    "WarehouseError",
+    "current",
+    "publish",
+    "read",
+]

@@ -1,0 +1,137 @@
+"""Publishing: all table files become one DuckDB file under a new name, then a pointer moves to it.
+
+The name is new each time because a process that still holds the old path open would be handed the old file. One
+publisher runs at a time (a file lock); readers need no lock at all.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resources.atomic import replacing, sweep, write_text
+from resources.warehouse.schema import SCHEMA_VERSION, TABLES, Table
+from resources.warehouse.tables import TableStore, WarehouseError, check_file
+
+if TYPE_CHECKING:
+    import duckdb
+
+_POINTER = "current"
+_NAME = re.compile(r"warehouse-(\d{6})\.duckdb")
+_KEPT = 3
+"""Published versions kept: the current one and two that a slow reader may still be about to open."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published file: its running number, its path, and how many rows each table holds."""
+
+    version: int
+    path: Path
+    rows: dict[str, int]
+
+
+def publish(tables: TableStore, folder: Path) -> Published:
+    """Build the next DuckDB file from all table files and move the pointer to it.
+
+    Raises WarehouseError, leaving the last published file in place, when a table file cannot be read.
+    """
+    import duckdb
+    from filelock import FileLock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        sweep(folder)
+        version = max((number for number, _ in _versions(folder)), default=0) + 1
+        target = folder / f"warehouse-{version:06d}.duckdb"
+        with replacing(target) as temporary, duckdb.connect(str(temporary)) as connection:
+            rows = {name: _fill(connection, table, tables.files(name)) for name, table in TABLES.items()}
+            _describe(connection, version)
+        write_text(folder / _POINTER, target.name)
+        for number, path in _versions(folder):
+            if number <= version - _KEPT:
+                path.unlink(missing_ok=True)
+    return Published(version, target, rows)
+
+
+def current(folder: Path) -> Path | None:
+    """The published file that the pointer names, or None when nothing was published yet.
+
+    Raises WarehouseError when the pointer names a file that is not there.
+    """
+    pointer = folder / _POINTER
+    if not pointer.exists():
+        return None
+    name = pointer.read_text(encoding="utf-8").strip()
+    path = folder / name
+    if not _NAME.fullmatch(name) or not path.exists():
+        raise WarehouseError(f"{pointer} names {name!r}, which is not a published file; run `rotoscale publish`")
+    return path
+
+
+@contextmanager
+def read(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only connection to the current published file.
+
+    Raises WarehouseError when nothing was published, or when the file has a newer schema version.
+    """
+    import duckdb
+
+    path = current(folder)
+    if path is None:
+        raise WarehouseError(f"nothing is published in {folder}; run `rotoscale run` or `rotoscale compare` first")
+    connection = duckdb.connect(str(path), read_only=True)
+    try:
+        (found,) = connection.execute("SELECT schema_version FROM published").fetchone() or (0,)
+        if found != SCHEMA_VERSION:
+            raise WarehouseError(
+                f"{path} has schema version {found}, this program reads {SCHEMA_VERSION}; "
+                + ("update rotoscale" if found > SCHEMA_VERSION else "run `rotoscale publish`")
+            )
+        yield connection
+    finally:
+        connection.close()
+
+
+def _versions(folder: Path) -> list[tuple[int, Path]]:
+    found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, table: Table, files: list[Path]) -> int:
+    columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
+    connection.execute(f'CREATE TABLE "{table.name}" ({columns})')
+    for file in files:
+        check_file(file, table.name)
+    if not files:
+        return 0
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    key = ", ".join(f'"{name}"' for name in table.key)
+    connection.execute(
+        f'INSERT INTO "{table.name}" SELECT {names} '
+        f"FROM read_parquet($files, hive_partitioning = false) ORDER BY {key}",
+        {"files": [os.fspath(file) for file in files]},
+    )
+    (count,) = connection.execute(f'SELECT count(*) FROM "{table.name}"').fetchone() or (0,)
+    return int(count)
+
+
+def _describe(connection: duckdb.DuckDBPyConnection, version: int) -> None:
+    """Tables about the file itself: its version, and the meaning of every column."""
+    connection.execute(
+        "CREATE TABLE published (version INTEGER, schema_version INTEGER, published_at TIMESTAMPTZ);"
+        "CREATE TABLE column_texts (table_name VARCHAR, column_name VARCHAR, text VARCHAR)"
+    )
+    connection.execute(
+        "INSERT INTO published VALUES (?, ?, ?)", [version, SCHEMA_VERSION, datetime.datetime.now(datetime.UTC)]
+    )
+    connection.executemany(
+        "INSERT INTO column_texts VALUES (?, ?, ?)",
+        [(table.name, column.name, column.text) for table in TABLES.values() for column in table.columns],
+    )

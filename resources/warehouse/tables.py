@@ -1,0 +1,180 @@
+"""Rows on disk: `<folder>/<table>/model=<model_id>/rows.parquet`, replaced whole and atomically.
+
+Writing the same model again replaces its rows, so that a repeated run is harmless, and two models never touch the
+same file, so that no locks are needed, on a shared folder either.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from resources.atomic import replacing
+from resources.warehouse.schema import SCHEMA_VERSION, TABLES, Table
+from rotoscale.errors import RotoscaleError
+
+_VERSION_KEY = b"rotoscale_schema_version"
+_FINGERPRINT_KEY = b"rotoscale_fingerprint"
+_FILE = "rows.parquet"
+
+
+class WarehouseError(RotoscaleError):
+    """A table file or the published warehouse cannot be used as it is."""
+
+
+class TableStore:
+    """The Parquet side of the warehouse under one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    def path(self, table: str, model_id: str) -> Path:
+        """Where the rows of one model in one table lie, whether or not they exist."""
+        return self.folder / table / f"model={model_id}" / _FILE
+
+    def write(
+        self,
+        table: str,
+        model_id: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        run_id: str,
+        code_version: str,
+        fingerprint: str = "",
+    ) -> Path:
+        """Replace all rows of `model_id` in `table`, stamping them with where they come from.
+
+        Columns that a row leaves out become null. Raises WarehouseError for a column that the contract does not
+        have, a null or repeated key: rows are never bent or dropped silently. `fingerprint` identifies what the
+        rows were made from; `fingerprint()` gives it back, so that a later run can tell whether they still hold.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        definition = _definition(table)
+        _check(definition, rows)
+        stamp = {
+            "run_id": run_id,
+            "code_version": code_version,
+            "materialized_at": datetime.datetime.now(datetime.UTC),
+        }
+        schema = _arrow_schema(definition, fingerprint)
+        columns = {c.name: [_plain({**row, **stamp}.get(c.name), c.type) for row in rows] for c in definition.columns}
+        target = self.path(table, model_id)
+        with replacing(target) as temporary:
+            pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
+        return target
+
+    def read(self, table: str, model_id: str) -> list[dict[str, Any]]:
+        """All rows of one model; an empty list when there is no file.
+
+        Raises WarehouseError for a file that is cut short or of a newer schema version.
+        """
+        import pyarrow.parquet as pq
+
+        target = self.path(table, model_id)
+        if not target.exists():
+            return []
+        check_file(target, table)
+        return pq.ParquetFile(target).read().to_pylist()
+
+    def fingerprint(self, table: str, model_id: str) -> str | None:
+        """What the rows of one model were made from; None when there are none, or the file cannot be read."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            metadata = pq.read_schema(self.path(table, model_id)).metadata or {}
+        except (pa.ArrowInvalid, OSError):
+            return None
+        if metadata.get(_VERSION_KEY) != str(SCHEMA_VERSION).encode():
+            return None
+        return metadata.get(_FINGERPRINT_KEY, b"").decode()
+
+    def files(self, table: str) -> list[Path]:
+        """Every file of a table, in the order of the model names."""
+        return sorted((self.folder / table).glob(f"model=*/{_FILE}"))
+
+    def models(self, table: str) -> list[str]:
+        """Models that have a file in `table`."""
+        return [file.parent.name.removeprefix("model=") for file in self.files(table)]
+
+    def remove(self, model_id: str, tables: Iterable[str] = TABLES) -> None:
+        """Remove a model's rows from `tables`; those that have none stay silent."""
+        for table in tables:
+            self.path(table, model_id).unlink(missing_ok=True)
+
+
+def check_file(file: Path, table: str) -> None:
+    """Raise WarehouseError, naming file and remedy, unless `file` is a whole Parquet file of this schema version."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    remedy = f"delete it and materialize {table} for {file.parent.name.removeprefix('model=')} again"
+    try:
+        metadata = pq.read_schema(file).metadata or {}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise WarehouseError(f"{file} is not a readable Parquet file ({error}); {remedy}") from error
+    version = metadata.get(_VERSION_KEY, b"").decode()
+    if not version.isdigit():
+        raise WarehouseError(f"{file} states no schema version, so it was not written by rotoscale; {remedy}")
+    if int(version) > SCHEMA_VERSION:
+        raise WarehouseError(
+            f"{file} has schema version {version}, newer than this program's {SCHEMA_VERSION}; "
+            "update rotoscale, or point ROTOSCALE_DATA at another folder"
+        )
+    if int(version) < SCHEMA_VERSION:
+        raise WarehouseError(
+            f"{file} has schema version {version}, older than this program's {SCHEMA_VERSION}; {remedy}"
+        )
+
+
+def _definition(table: str) -> Table:
+    if table not in TABLES:
+        raise WarehouseError(f"no table {table} in the warehouse contract; there are: {', '.join(TABLES)}")
+    return TABLES[table]
+
+
+def _check(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    names = {column.name for column in table.columns}
+    seen: set[tuple[Any, ...]] = set()
+    for row in rows:
+        unknown = set(row) - names
+        if unknown:
+            raise WarehouseError(f"{table.name} has no column {', '.join(sorted(unknown))}; see resources/warehouse")
+        key = tuple(row.get(name) for name in table.key)
+        if None in key:
+            raise WarehouseError(f"{table.name}: a row without {table.key[key.index(None)]}: {key}")
+        if key in seen:
+            raise WarehouseError(f"{table.name}: the key {key} occurs twice")
+        seen.add(key)
+
+
+def _plain(value: Any, type_: str) -> Any:
+    return json.dumps(value, sort_keys=True) if type_ == "JSON" and not isinstance(value, str | None) else value
+
+
+def _arrow_schema(table: Table, fingerprint: str) -> Any:
+    import pyarrow as pa
+
+    scalar = {
+        "VARCHAR": pa.string(),
+        "JSON": pa.string(),
+        "INTEGER": pa.int32(),
+        "BIGINT": pa.int64(),
+        "DOUBLE": pa.float64(),
+        "FLOAT": pa.float32(),
+        "BOOLEAN": pa.bool_(),
+        "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
+    }
+
+    def arrow(type_: str) -> Any:
+        return pa.list_(scalar[type_[:-2]]) if type_.endswith("[]") else scalar[type_]
+
+    return pa.schema(
+        [(column.name, arrow(column.type)) for column in table.columns],
+        metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode(), _FINGERPRINT_KEY: fingerprint.encode()},
+    )

@@ -1,0 +1,136 @@
+"""Running one function over many matrices: in this process when they are small, in worker processes when they are not.
+
+Workers have one BLAS thread each, because two BLAS threads on a shared machine cost 1.3 to 5 times the processor time
+for little or no wall time, and take the longest matrices first. Their number is bounded by cores and by memory.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from rotoscale.errors import RotoscaleError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_WORTH_WORKERS = 2e10
+"""Work (sum of m n min(m, n)) from which starting processes, about two seconds each, pays."""
+
+_COPIES = 6
+"""Float64 copies of the largest matrix that one worker may hold at its peak."""
+
+_INTERPRETER_BYTES = 400 << 20
+
+_BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class WorkerError(RotoscaleError):
+    """A worker process died without a Python error, most often for want of memory."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One task's size: the shape of its matrix."""
+
+    rows: int
+    cols: int
+
+    @property
+    def cost(self) -> float:
+        """m n min(m, n), what a decomposition costs up to a constant."""
+        return float(self.rows) * self.cols * min(self.rows, self.cols)
+
+
+def run(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    sizes: Sequence[Work],
+    *,
+    workers: int,
+    memory_bytes: float,
+    report: Callable[[float, float], None],
+) -> list[Result]:
+    """`function` of every task, in the order of `tasks`; `report(done, total)` hears the work done so far.
+
+    `function` and the tasks must be picklable. The first error stops the rest and is raised as it is; a worker that
+    was killed raises WorkerError.
+    """
+    total = sum(size.cost for size in sizes)
+    if not tasks:
+        return []
+    largest = max(size.rows * size.cols for size in sizes) * 8
+    workers = max(1, min(workers, len(tasks), int(memory_bytes // (_COPIES * largest + _INTERPRETER_BYTES))))
+    results: list[Any] = [None] * len(tasks)
+    order = sorted(range(len(tasks)), key=lambda i: -sizes[i].cost)
+    done = 0.0
+    if workers == 1 or total < _WORTH_WORKERS:
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1 if total < _WORTH_WORKERS else None):
+            for i in order:
+                results[i] = function(tasks[i])
+                done += sizes[i].cost
+                report(done, total)
+        return results
+    with _environment(dict.fromkeys(_BLAS_THREADS, "1")):
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread)
+        try:
+            futures = {pool.submit(function, tasks[i]): i for i in order}
+            for future in as_completed(futures):
+                i = futures[future]
+                results[i] = future.result()
+                done += sizes[i].cost
+                report(done, total)
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                f"one of {workers} worker processes was killed, most likely for want of memory; "
+                "run again with a smaller ROTOSCALE_WORKERS (finished matrices are kept)"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    return results
+
+
+def available_memory() -> int:
+    """Bytes of memory free for work, with a margin of a tenth; the limit of a container counts where there is one."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    free = int(line.split()[1]) * 1024
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+            limit = file.read().strip()
+        if limit.isdigit():
+            free = min(free, int(limit))
+    except OSError:
+        pass
+    return int(free * 0.9)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for child processes, read by BLAS when it is loaded, put back afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

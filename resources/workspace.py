@@ -1,0 +1,98 @@
+"""Everything a piece of work needs of the outside world, in one object: settings, registry, stores, checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from resources.factors import FactorStore
+from resources.families import ModelEntry, Registry, load_registry
+from resources.settings import Settings
+from resources.warehouse import Published, TableStore, publish
+from rotoscale.errors import RotoscaleError
+
+if TYPE_CHECKING:
+    from resources.checkpoints import Checkpoint
+    from resources.structure import Location
+
+
+class NotReady(RotoscaleError):  # noqa: N818 (reads as what it says)
+    """Something was asked of a model whose checkpoint was not read yet, or is quarantined."""
+
+
+class Workspace:
+    """One project folder: its families, its stores, its warehouse."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.tables = TableStore(settings.tables)
+        self.factors = FactorStore(settings.factors, settings.factor_gigabytes * 1e9)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """All registered models, read once; `refresh` forgets it."""
+        return load_registry(self.settings.families, self.settings.local_families)
+
+    def refresh(self) -> None:
+        """Read the family files again at the next use."""
+        self.__dict__.pop("registry", None)
+
+    def location(self, model_id: str) -> Location:
+        """Where a model's checkpoint lies on disk, downloaded from the Hub if it comes from there."""
+        from resources.structure import Location
+
+        entry = self.registry.model(model_id)
+        folder = self.folder(entry)
+        if (folder / "adapter_config.json").exists() and entry.base:
+            return Location(folder, self.folder(self.registry.model(entry.base)))
+        return Location(folder)
+
+    def folder(self, entry: ModelEntry) -> Any:
+        """The folder of an entry's checkpoint; a Hub model is resolved at its revision."""
+        if entry.path is not None:
+            if not entry.path.is_dir():
+                raise RotoscaleError(f"{entry.id}: there is no folder {entry.path}; correct {entry.file}")
+            return entry.path
+        from resources.hub import resolve
+
+        assert entry.hub is not None  # a family file has exactly one of path and hub
+        return resolve(entry.hub, entry.revision or "main").path
+
+    def checkpoint(self, model_id: str) -> Checkpoint:
+        """The opened checkpoint of a model."""
+        return self.location(model_id).open()
+
+    def facts(self, model_id: str) -> dict[str, Any]:
+        """The model's row of `models`.
+
+        Raises NotReady, with the remedy, when there is none or it is quarantined.
+        """
+        rows = self.tables.read("models", model_id)
+        if not rows:
+            raise NotReady(f"{model_id} was not read yet; materialize `checkpoints` for it first")
+        if rows[0]["status"] != "ready":
+            raise NotReady(f"{model_id} is quarantined: {rows[0]['status_reason']}")
+        return rows[0]
+
+    def publish(self) -> Published:
+        """Publish all tables as the next DuckDB file, and keep the factor store within its limit."""
+        self.factors.trim()
+        return publish(self.tables, self.settings.published)
+
+
+def fingerprint(*parts: Any) -> str:
+    """A short hash of what something was made from."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def file_signature(folders: Iterable[Any]) -> list[tuple[str, int, int]]:
+    """Name, size and modification time of every file of some folders: a cheap sign that nothing changed."""
+    return [
+        (str(path), facts.st_size, facts.st_mtime_ns)
+        for folder in folders
+        for path in sorted(folder.iterdir())
+        if path.is_file() and (facts := path.stat())
+    ]

@@ -1,0 +1,71 @@
+"""How far a tensor moved, without any decomposition: norms, cosines, and what was left untouched.
+
+All sums are taken in float64, so that the cosine of a tensor with itself is one to double precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from rotoscale.errors import MatrixError
+
+_CHUNK = 1 << 22
+"""Elements converted to float64 at a time: an embedding of a large vocabulary never exists in double as a whole."""
+
+
+@dataclass(frozen=True)
+class TensorChange:
+    """Change of one tensor from base to post; None where a norm is zero and the ratio has no meaning."""
+
+    relative_change: float | None
+    """|W_p - W_b| / |W_b|."""
+    cosine: float | None
+    identical_share: float
+    """Share of elements that are bit-identical after rounding both to the post's dtype."""
+    largest_change: float
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """Magnitude and angle of a matrix's rows (METHODS 6, PAID line), averaged over rows that are not zero."""
+
+    row_norm_ratio: float | None
+    row_cosine: float | None
+
+
+def tensor_change(base: torch.Tensor, post: torch.Tensor) -> TensorChange:
+    """Change of a tensor of any shape; the two may differ in dtype, not in shape.
+
+    Raises MatrixError when the shapes differ.
+    """
+    if base.shape != post.shape:
+        raise MatrixError(f"shapes {tuple(base.shape)} and {tuple(post.shape)} differ; compare the common rows")
+    identical = int((base.to(post.dtype) == post).sum())
+    bb = pp = bp = dd = largest = 0.0
+    for b, p in zip(base.flatten().split(_CHUNK), post.flatten().split(_CHUNK), strict=True):
+        b, p = b.to(torch.float64), p.to(torch.float64)
+        d = p - b
+        bb += float(torch.dot(b, b))
+        pp += float(torch.dot(p, p))
+        bp += float(torch.dot(b, p))
+        dd += float(torch.dot(d, d))
+        largest = max(largest, float(d.abs().max()) if d.numel() else 0.0)
+    return TensorChange(
+        relative_change=(dd / bb) ** 0.5 if bb else None,
+        cosine=bp / (bb * pp) ** 0.5 if bb and pp else None,
+        identical_share=identical / base.numel() if base.numel() else 1.0,
+        largest_change=largest,
+    )
+
+
+def row_change(base: torch.Tensor, post: torch.Tensor) -> RowChange:
+    """Mean ratio of row norms and mean cosine between matching rows of two matrices (m x n)."""
+    b, p = base.to(torch.float64), post.to(torch.float64)
+    nb, np_ = torch.linalg.vector_norm(b, dim=1), torch.linalg.vector_norm(p, dim=1)
+    kept = (nb > 0) & (np_ > 0)
+    if not bool(kept.any()):
+        return RowChange(None, None)
+    inner = (b * p).sum(1)[kept]
+    return RowChange(float((np_ / nb)[kept].mean()), float((inner / (nb * np_)[kept]).mean()))

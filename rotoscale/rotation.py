@@ -1,0 +1,143 @@
+"""How post-training turned the singular vectors of one matrix, and whether both sides turned together (METHODS 2).
+
+He and Cao's claim is `U_p ~ U_b Q` and `V_p ~ V_b Q` with one shared orthogonal Q. Then `I_orth = A^T B`, with
+`A = U_b^T U_p` and `B = V_b^T V_p`, is the identity, and NF measures how far it is from that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from rotoscale.linalg import full_svd, product
+from rotoscale.null import unrelated_nf
+from rotoscale.overlap import Overlaps
+from rotoscale.scale import band_slices
+
+UNCHANGED_NF = 0.003
+"""Storing weights in bfloat16 alone gives an NF of about 0.002: below this, say "unchanged"."""
+
+PICTURE_SIZE = 64
+INTRUDER_TOP = 10
+INTRUDER_COSINE = 0.5
+
+
+@dataclass(frozen=True)
+class RotationStatistics:
+    """Rotation of a post-trained matrix against its base. None where the matrix has no singular vectors."""
+
+    numerical_rank: int
+    nf: float | None
+    orth_distance: float | None
+    """|I_orth - I|_F, before the division by sqrt(r)."""
+    nf_unrelated: float
+    nf_top: float | None
+    nf_middle: float | None
+    nf_bottom: float | None
+    left_top: float | None
+    left_middle: float | None
+    left_bottom: float | None
+    right_top: float | None
+    right_middle: float | None
+    right_bottom: float | None
+    left_diagonal: list[float]
+    right_diagonal: list[float]
+    leak: float | None
+    formula_error: float | None
+    intruders: int | None
+    picture: list[float]
+    picture_size: int
+
+
+def rotation_statistics(overlap: Overlaps, alpha: float | None) -> RotationStatistics:
+    """Rotation statistics from the overlaps of two decompositions (METHODS 2, and intruders of METHODS 6).
+
+    `alpha` is the least-squares scale factor that the formula `(U_b Q)(alpha S_b)(V_b Q)^T` is given.
+    """
+    r = overlap.rank
+    unrelated = unrelated_nf(overlap.shape, r)
+    if r == 0:
+        nothing = (None,) * 9
+        return RotationStatistics(0, None, None, unrelated, *nothing, [], [], None, None, None, [], 0)
+    A, B = overlap.A, overlap.B
+    I_orth = product(A.T, B)
+    distance = _distance_to_identity(I_orth)
+    bands = band_slices(r, max(8, r // 10))
+    left, right = A.diagonal().abs(), B.diagonal().abs()
+    m, n = overlap.shape
+    leaking = B if m < n else A
+    picture = reduced_picture(I_orth)
+    return RotationStatistics(
+        numerical_rank=r,
+        nf=distance / r**0.5,
+        orth_distance=distance,
+        nf_unrelated=unrelated,
+        **{
+            f"nf_{name}": _distance_to_identity(I_orth[band, band]) / (band.stop - band.start) ** 0.5
+            for name, band in zip(("top", "middle", "bottom"), bands, strict=True)
+        },
+        **{f"left_{k}": float(left[b].mean()) for k, b in zip(("top", "middle", "bottom"), bands, strict=True)},
+        **{f"right_{k}": float(right[b].mean()) for k, b in zip(("top", "middle", "bottom"), bands, strict=True)},
+        left_diagonal=left.tolist(),
+        right_diagonal=right.tolist(),
+        leak=0.0 if m == n else 1 - float(leaking.square().sum()) / r,
+        formula_error=None if alpha is None else formula_error(overlap, alpha),
+        intruders=intruder_dimensions(A),
+        picture=picture.flatten().tolist(),
+        picture_size=picture.shape[0],
+    )
+
+
+def nf_of(overlap: Overlaps) -> float:
+    """NF alone, for a simulated null: `|A^T B - I|_F / sqrt(r)`."""
+    return _distance_to_identity(product(overlap.A.T, overlap.B)) / overlap.rank**0.5
+
+
+def _distance_to_identity(X: torch.Tensor) -> float:
+    """|X - I|_F."""
+    difference = X.clone()
+    difference.diagonal().sub_(1.0)
+    return float(torch.linalg.vector_norm(difference))
+
+
+def orthogonal_polar(X: torch.Tensor) -> torch.Tensor:
+    """The orthogonal polar factor `U V^T` of a square X (r x r), the nearest orthogonal matrix (Procrustes)."""
+    U, _, V = full_svd(X)
+    return product(U, V.T)
+
+
+def formula_error(overlap: Overlaps, alpha: float) -> float | None:
+    """`|W_hat - W_p|_F / |W_p|_F` of He and Cao's formula `W_hat = (U_b Q)(alpha S_b)(V_b Q)^T`, Q = polar(A + B).
+
+    Computed among the r x r factors: with `X = alpha Q S_b Q^T` and `Y = A S_p B^T` (the post matrix seen in the
+    base's vectors), `|W_hat - W_p|^2 = |X - Y|^2 + |W_p|^2 - |Y|^2`, exact and without forming any m x n matrix.
+    """
+    norm = float(torch.linalg.vector_norm(overlap.s_post))
+    if norm == 0:
+        return None
+    Q = orthogonal_polar(overlap.A + overlap.B)
+    X = alpha * product(Q * overlap.s_base, Q.T)
+    Y = product(overlap.A * overlap.s_post, overlap.B.T)
+    outside = max(norm**2 - float(Y.square().sum()), 0.0)  # what of W_p lies outside the base's vectors
+    return (float((X - Y).square().sum()) + outside) ** 0.5 / norm
+
+
+def intruder_dimensions(A: torch.Tensor) -> int:
+    """How many of the post model's top 10 left vectors have |cos| < 0.5 with every base vector (arXiv 2410.21228)."""
+    return int((A[:, :INTRUDER_TOP].abs().amax(0) < INTRUDER_COSINE).sum())
+
+
+def reduced_picture(I_orth: torch.Tensor, size: int = PICTURE_SIZE) -> torch.Tensor:
+    """I_orth (r x r) reduced to at most size x size blocks, each the root of its energy per row.
+
+    The identity stays the identity at any reduction, and noise keeps its root-mean-square weight per row.
+    """
+    r = I_orth.shape[0]
+    size = min(size, r)
+    edges = torch.linspace(0, r, size + 1).round().long()
+    block = torch.bucketize(torch.arange(r), edges[1:], right=True).to(I_orth.device)
+    one_hot = torch.nn.functional.one_hot(block, size).to(I_orth.dtype)
+    counts = one_hot.sum(0)
+    energy = one_hot.T @ I_orth.square() @ one_hot
+    return (energy / torch.minimum(counts[:, None], counts)).sqrt()
