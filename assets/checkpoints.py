@@ -84,6 +84,19 @@ def catalogue(space: Workspace, entry: ModelEntry) -> dict[str, Any]:
     }
 
 
+def ensure_catalogued(context: dg.AssetExecutionContext, space: Workspace, model_id: str) -> None:
+    """Catalogue a reference that was not read yet: automation may start a descendant's run before its base's.
+
+    Writes the row that the base's own run would write. Raises NotReady when the reference is quarantined already,
+    and the checkpoint's own error when it turns out bad now.
+    """
+    if not space.tables.read("models", model_id):
+        entry = space.registry.model(model_id)
+        row = catalogue(space, entry)
+        write(context, space, "models", model_id, [row], checkpoint_fingerprint(space, entry))
+    space.facts(model_id)
+
+
 def _registered(entry: ModelEntry) -> dict[str, Any]:
     """What the registry alone knows of a model."""
     return {

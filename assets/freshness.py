@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from assets.common import CODE_VERSION
 from resources.families import ModelEntry
 from resources.workspace import NotReady, Workspace, file_signature, fingerprint
+from rotoscale import versions
 from rotoscale.errors import RotoscaleError
 
 
@@ -24,19 +25,16 @@ def checkpoint_fingerprint(workspace: Workspace, entry: ModelEntry) -> str:
 
 def decomposition_fingerprint(workspace: Workspace, entry: ModelEntry) -> str:
     """Weights of the checkpoint and version of the method."""
-    from rotoscale.decomposition import METHOD_VERSION
-
-    return fingerprint("decompositions", CODE_VERSION, METHOD_VERSION, workspace.facts(entry.id)["content_hash"])
+    return fingerprint(
+        "decompositions", CODE_VERSION, versions.DECOMPOSITION, workspace.facts(entry.id)["content_hash"]
+    )
 
 
 def comparison_fingerprint(workspace: Workspace, entry: ModelEntry) -> str:
     """Weights of the checkpoint and of everything it is compared with, method versions, null settings."""
-    from resources.structure import PAIR_VERSION
-    from rotoscale.decomposition import METHOD_VERSION
-
     hashes = [(model, workspace.facts(model)["content_hash"]) for model in (entry.id, *entry.all_references)]
     settings = [workspace.settings.null_layers, workspace.settings.seed]
-    return fingerprint("comparison", CODE_VERSION, METHOD_VERSION, PAIR_VERSION, hashes, settings)
+    return fingerprint("comparison", CODE_VERSION, versions.DECOMPOSITION, versions.COMPARISON, hashes, settings)
 
 
 FINGERPRINTS: dict[str, tuple[Callable[[Workspace, ModelEntry], str], tuple[str, ...]]] = {

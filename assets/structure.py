@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from assets import plots
+from assets.checkpoints import ensure_catalogued
 from assets.common import CODE_VERSION, WorkspaceResource, failure, fill_missing, models, write
 from assets.freshness import comparison_fingerprint, decomposition_fingerprint
 from resources import comparison, progress, workers
@@ -120,6 +121,8 @@ def comparison_statistics(
     space, model = workspace.open(), context.partition_key
     try:
         with progress.logging_to(context.log.info):
+            for reference in space.registry.model(model).all_references:
+                ensure_catalogued(context, space, reference)
             rows = compare_model(space, model)
         mark = comparison_fingerprint(space, space.registry.model(model))
     except RotoscaleError as error:

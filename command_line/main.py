@@ -18,6 +18,7 @@ from rotoscale.errors import RotoscaleError
 # Loaded on use: `rotoscale --help` should not wait for Dagster.
 _COMMANDS = {
     "compare": "Compare any two checkpoints: scale, rotation against its null, where to look.",
+    "edit": "Write one edited checkpoint: a change put back, broken, or taken alone.",
     "run": "Materialize what is missing for the registered models.",
     "families": "List the registered models and how far each one is.",
     "publish": "Publish all finished tables as the next DuckDB file.",

@@ -85,7 +85,7 @@ def materialize(space: Workspace, models: Sequence[str], console: Console) -> Ou
     from assets.sensors import add_keys
 
     job = defs.resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.get() as instance, _bar(console):
+    with dg.DagsterInstance.get() as instance, bar(console):
         add_keys(instance, list(work))
         for model in work:
             # Judged again: what came before may have changed what this one needs.
@@ -127,7 +127,7 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, assets: Sequen
 
 
 @contextmanager
-def _bar(console: Console) -> Iterator[None]:
+def bar(console: Console) -> Iterator[None]:
     """One progress bar with time left on standard error, fed by whatever work reports."""
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -140,12 +140,12 @@ def _bar(console: Console) -> Iterator[None]:
         TimeRemainingColumn(),
     )
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=console) as shown:
 
         def listener(label: str, done: float, total: float) -> None:
             if label not in tasks:
-                tasks[label] = bar.add_task(label)
-            bar.update(tasks[label], completed=done, total=total)
+                tasks[label] = shown.add_task(label)
+            shown.update(tasks[label], completed=done, total=total)
 
         with progress.listening(listener):
             yield

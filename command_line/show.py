@@ -12,7 +12,6 @@ from rich.table import Table
 from resources.warehouse.summary import Summary
 from rotoscale.reading import read_comparison
 
-
 _OVERALL = "alpha alpha_p05 alpha_p95 nf nf_over_null nf_over_null_p05 nf_over_null_p95 nf_over_unrelated"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resources.atomic import replacing, sweep
+from rotoscale import versions
 
 if TYPE_CHECKING:
     import torch
@@ -42,9 +43,7 @@ class FactorStore:
 
     def path(self, weight_hash: str) -> Path:
         """Where the factors of a weight lie, whether or not they exist."""
-        from rotoscale.decomposition import METHOD_VERSION
-
-        return self.folder / weight_hash[:2] / f"{weight_hash}-{METHOD_VERSION}.safetensors"
+        return self.folder / weight_hash[:2] / f"{weight_hash}-{versions.DECOMPOSITION}.safetensors"
 
     def find(self, weight_hash: str) -> StoredFactors | None:
         """Stored factors of a weight, marked as used now; None when there are none that can be read."""

@@ -647,6 +647,23 @@ def _source(text: str, registry: Registry) -> _Source:
     )
 
 
+def unregistered(text: str, registry: Registry) -> ModelEntry:
+    """Return an entry for a checkpoint that somebody points at, a registered one's own, without registering it.
+
+    Args:
+        text: a folder, a registered model id, or a Hub id `org/name` or `org/name@revision`.
+        registry: what is registered.
+
+    Raises:
+        UnknownSource: it is none of those.
+    """
+    if text in registry.models and not os.path.isdir(os.path.expanduser(text)):
+        return registry.models[text]
+    source = _source(text, registry)
+    name = source.new_id(())
+    return ModelEntry(name, "", "base", None, (), "", source.path, source.hub, source.revision, Path())
+
+
 def register_local(
     folder: Path, base: str | Path, post: str | Path, *, shipped: Sequence[Path] = ()
 ) -> tuple[ModelEntry, ModelEntry]:

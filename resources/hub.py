@@ -376,9 +376,14 @@ def _explained(error: Exception, repo_id: str, revision: str, broken: type[HubEr
             f"Access to {repo_id} is restricted. Accept its terms at https://huggingface.co/{repo_id} and set HF_TOKEN "
             "to a token of that account that may read it."
         )
+    if status == 401 and not isinstance(error, errors.RepositoryNotFoundError):
+        return HubGatedError(
+            f"The Hub at {endpoint} does not accept the token that was sent for {repo_id}; renew or unset HF_TOKEN, or "
+            "the token that `hf auth login` stored."
+        )
     if isinstance(error, errors.RevisionNotFoundError):
         return HubNotFoundError(f"{repo_id} has no revision {revision!r}; give a branch, tag or commit that it has.")
-    if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 404):
+    if isinstance(error, errors.RepositoryNotFoundError) or status == 404:
         return HubNotFoundError(
             f"There is no model repository {repo_id} on the Hub, or it is private. Check the spelling; for a private "
             "one set HF_TOKEN to a token that may read it."

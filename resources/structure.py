@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Any
 from resources.atomic import write_text
 from resources.checkpoints import MatrixKey, open_checkpoint, weight_hash
 from resources.factors import FactorStore, StoredFactors
+from rotoscale import versions
 from rotoscale.errors import MatrixError
 
 if TYPE_CHECKING:
     import torch
 
     from resources.checkpoints import Checkpoint
-
-PAIR_VERSION = "pair-1"
-"""Part of every stored comparison's identity: change it whenever the same pair could give other statistics."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class PairTask:
 
 def decompose_matrix(task: DecompositionTask) -> dict[str, Any]:
     """Row of `decompositions` for one matrix; its factors end in the factor store."""
-    from rotoscale.spectrum import spectrum
+    from rotoscale.spectra import spectrum
 
     weight, hashed, stored = _factors(task.location, task.key, task.factors, task.device)
     decomposition = stored.decomposition
@@ -96,7 +94,6 @@ def compare_matrices(task: PairTask) -> dict[str, dict[str, Any]]:
     Raises MatrixError, naming the matrix, when the two shapes differ.
     """
     from rotoscale.change import row_change, tensor_change
-    from rotoscale.decomposition import METHOD_VERSION
 
     base, post = (location.open().read(task.key) for location in (task.base, task.post))
     if base.shape != post.shape:
@@ -105,7 +102,7 @@ def compare_matrices(task: PairTask) -> dict[str, dict[str, Any]]:
             "only matrices of equal shape are compared: give the checkpoint this one was trained from"
         )
     hash_base, hash_post = weight_hash(base), weight_hash(post)
-    identity = [hash_base, hash_post, METHOD_VERSION, PAIR_VERSION, task.simulate_null, task.seed]
+    identity = [hash_base, hash_post, versions.DECOMPOSITION, versions.COMPARISON, task.simulate_null, task.seed]
     name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     finished = task.pairs / name[:2] / f"{name}.json"
     rows = _finished_pair(finished)

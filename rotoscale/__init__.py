@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rotoscale.polar import nf_without_svd, polar_factor
     from rotoscale.rotation import RotationStatistics, rotation_statistics
     from rotoscale.scale import ScaleStatistics, scale_statistics
-    from rotoscale.spectrum import Spectrum, spectrum
+    from rotoscale.spectra import Spectrum, spectrum
 
 _HOME = {
     "Decomposition": "decomposition",
@@ -26,7 +26,7 @@ _HOME = {
     "RotoscaleError": "errors",
     "RowChange": "change",
     "ScaleStatistics": "scale",
-    "Spectrum": "spectrum",
+    "Spectrum": "spectra",
     "TensorChange": "change",
     "decompose": "decomposition",
     "gaussian_step": "null",
@@ -37,7 +37,7 @@ _HOME = {
     "rotation_statistics": "rotation",
     "row_change": "change",
     "scale_statistics": "scale",
-    "spectrum": "spectrum",
+    "spectrum": "spectra",
     "tensor_change": "change",
     "unrelated_nf": "null",
 }

@@ -18,9 +18,6 @@ import torch
 
 from rotoscale.linalg import EPSILON, as_matrix, full_svd, product, symmetric_eigen
 
-METHOD_VERSION = "svd-1"
-"""Part of every stored factor's identity: change it whenever the same weights could give other factors."""
-
 ORTHOGONALITY_TOLERANCE = 1e-6
 """Largest entry of `U^T U - I` accepted from the fast route (an NF error of at most about the same size)."""
 

@@ -15,9 +15,6 @@ from rotoscale.null import unrelated_nf
 from rotoscale.overlap import Overlaps
 from rotoscale.scale import band_slices
 
-UNCHANGED_NF = 0.003
-"""Storing weights in bfloat16 alone gives an NF of about 0.002: below this, say "unchanged"."""
-
 PICTURE_SIZE = 64
 INTRUDER_TOP = 10
 INTRUDER_COSINE = 0.5
@@ -112,6 +109,8 @@ def formula_error(overlap: Overlaps, alpha: float) -> float | None:
 
     Computed among the r x r factors: with `X = alpha Q S_b Q^T` and `Y = A S_p B^T` (the post matrix seen in the
     base's vectors), `|W_hat - W_p|^2 = |X - Y|^2 + |W_p|^2 - |Y|^2`, exact and without forming any m x n matrix.
+    Where A + B is singular (a square matrix one of whose components changed its relative sign), Q is not unique and
+    the error is that of one of the equally good choices.
     """
     norm = float(torch.linalg.vector_norm(overlap.s_post))
     if norm == 0:
@@ -119,7 +118,9 @@ def formula_error(overlap: Overlaps, alpha: float) -> float | None:
     Q = orthogonal_polar(overlap.A + overlap.B)
     X = alpha * product(Q * overlap.s_base, Q.T)
     Y = product(overlap.A * overlap.s_post, overlap.B.T)
-    outside = max(norm**2 - float(Y.square().sum()), 0.0)  # what of W_p lies outside the base's vectors
+    complete = overlap.rank == max(overlap.shape)
+    # What of W_p lies outside the base's vectors; a square matrix of full rank has no outside, only rounding.
+    outside = 0.0 if complete else max(norm**2 - float(Y.square().sum()), 0.0)
     return (float((X - Y).square().sum()) + outside) ** 0.5 / norm
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from resources.checkpoints.adapter_config import LoraSettings, base_name, read_settings
 from resources.checkpoints.errors import AdapterError, listed, shown
+from resources.checkpoints.files import Roots
 from resources.checkpoints.inventory import Inventory, read_adapter_weights
 from resources.checkpoints.keys import ANALYSED, SKIPPED, TensorCoverage
 
@@ -42,9 +43,9 @@ class LowRank:
     embedding: bool = False
 
 
-def base_folder(folder: Path, root: Path) -> Path:
+def base_folder(folder: Path, roots: Roots) -> Path:
     """The base's folder as the adapter itself names it, when that lies in the adapter's folder or beside it."""
-    name = base_name(folder, root)
+    name = base_name(folder, roots)
     if name and not Path(name).is_absolute() and ".." not in Path(name).parts:
         for place in (folder / name, folder.parent / name):
             if place.is_dir():
@@ -55,12 +56,12 @@ def base_folder(folder: Path, root: Path) -> Path:
     )
 
 
-def open_adapter(folder: Path, root: Path, base: Checkpoint) -> Adapter:
+def open_adapter(folder: Path, roots: Roots, base: Checkpoint) -> Adapter:
     """Read an adapter's headers and find for each of its tensors the base tensor that it changes."""
     if base.adapter is not None:
         raise AdapterError(f"{folder}: its base {base.path} is an adapter itself. Merge that one first.")
-    settings = read_settings(folder, root)
-    inventory = read_adapter_weights(folder, root)
+    settings = read_settings(folder, roots)
+    inventory = read_adapter_weights(folder, roots)
     return Adapter(folder, settings, inventory, base)
 
 

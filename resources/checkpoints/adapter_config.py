@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from resources.checkpoints.errors import AdapterError, shown
-from resources.checkpoints.files import MAX_CONFIG_BYTES, read_json, safe_member
+from resources.checkpoints.files import MAX_CONFIG_BYTES, Roots, read_json, safe_member
 
 ADAPTER_CONFIG = "adapter_config.json"
 
@@ -68,9 +68,9 @@ class LoraSettings:
         return float(alpha) / (math.sqrt(rank) if self.rslora else rank)
 
 
-def read_settings(folder: Path, root: Path) -> LoraSettings:
+def read_settings(folder: Path, roots: Roots) -> LoraSettings:
     """Read and check ``adapter_config.json``; AdapterError names what is not supported."""
-    path = safe_member(folder, ADAPTER_CONFIG, root)
+    path = safe_member(folder, ADAPTER_CONFIG, roots)
     config = read_json(path, MAX_CONFIG_BYTES, AdapterError)
     kind = config.get("peft_type")
     if kind != "LORA":
@@ -104,9 +104,9 @@ def read_settings(folder: Path, root: Path) -> LoraSettings:
     )
 
 
-def base_name(folder: Path, root: Path) -> str:
+def base_name(folder: Path, roots: Roots) -> str:
     """``base_model_name_or_path`` as the adapter's makers wrote it."""
-    config = read_json(safe_member(folder, ADAPTER_CONFIG, root), MAX_CONFIG_BYTES, AdapterError)
+    config = read_json(safe_member(folder, ADAPTER_CONFIG, roots), MAX_CONFIG_BYTES, AdapterError)
     return str(config.get("base_model_name_or_path") or "")
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resources.checkpoints.errors import CheckpointError, MissingTensor, shown
-from resources.checkpoints.files import MAX_CONFIG_BYTES, read_json, repository_root, safe_member
-from resources.checkpoints.inventory import Inventory, take_inventory
+from resources.checkpoints.files import MAX_CONFIG_BYTES, Roots, read_json, repository_root, safe_member
+from resources.checkpoints.inventory import ADAPTER_WEIGHTS, INDEX, SINGLE, Inventory, take_inventory
 from resources.checkpoints.keys import MatrixKey, TensorCoverage
 from resources.checkpoints.layout import find_layout
 from resources.checkpoints.quantization import refuse_packed, scale_of
@@ -43,15 +43,18 @@ def open_checkpoint(
     row of the bad-input table.
     """
     folder = _folder(path)
-    root = allowed_root or repository_root(folder)
-    if (folder / ADAPTER_CONFIG).exists() and not (folder / CONFIG).exists():
-        from resources.checkpoints.adapter import base_folder, open_adapter
+    roots = (repository_root(folder), *([allowed_root] if allowed_root is not None else []))
+    try:
+        if is_adapter(folder):
+            from resources.checkpoints.adapter import base_folder, open_adapter
 
-        bare = open_checkpoint(base if base is not None else base_folder(folder, root), allowed_root=allowed_root)
-        return Checkpoint(folder, bare.config, bare.inventory, open_adapter(folder, root, bare))
-    inventory = take_inventory(folder, root)
-    config = read_json(safe_member(folder, CONFIG, root), MAX_CONFIG_BYTES)
-    return Checkpoint(folder, config, inventory)
+            bare = open_checkpoint(base if base is not None else base_folder(folder, roots), allowed_root=allowed_root)
+            return Checkpoint(folder, bare.config, bare.inventory, bare.roots, open_adapter(folder, roots, bare))
+        inventory = take_inventory(folder, roots)
+        config = read_json(safe_member(folder, CONFIG, roots), MAX_CONFIG_BYTES)
+        return Checkpoint(folder, config, inventory, roots)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be read ({error.strerror or error}). Check the permissions.") from None
 
 
 def _folder(path: str | Path) -> Path:
@@ -65,15 +68,28 @@ def _folder(path: str | Path) -> Path:
     return folder.absolute()
 
 
+def is_adapter(folder: Path) -> bool:
+    """Whether the folder holds a PEFT adapter; CheckpointError when it holds a whole model as well."""
+    if not (folder / ADAPTER_CONFIG).exists():
+        return False
+    whole = [name for name in (SINGLE, INDEX) if (folder / name).exists()]
+    if whole and (folder / ADAPTER_WEIGHTS).exists():
+        raise CheckpointError(
+            f"{folder}: holds an adapter ({ADAPTER_WEIGHTS}) and a whole model ({whole[0]}). Keep one of them per folder."
+        )
+    return not whole
+
+
 class Checkpoint:
     """One model on disk, perhaps with an adapter on top. Make it with ``open_checkpoint``."""
 
     def __init__(
-        self, path: Path, config: dict[str, Any], inventory: Inventory, adapter: Adapter | None = None
+        self, path: Path, config: dict[str, Any], inventory: Inventory, roots: Roots, adapter: Adapter | None = None
     ) -> None:
         self.path = path
         self.config = config
         self.inventory = inventory
+        self.roots = roots
         self.adapter = adapter
         self.quantization = refuse_packed(config, inventory)
         self.layout, self.sizes = find_layout(config, inventory.folder / CONFIG, list(inventory.tensors))
@@ -160,7 +176,7 @@ class Checkpoint:
         from resources.checkpoints.tensors import read_part
 
         part = self._part(key)
-        matrix = read_part(part, self._scale(part.entry), str(key))
+        matrix = read_part(part, self.scale(part.entry), str(key))
         if self.adapter is not None:
             self.adapter.add_to_matrix(matrix, part, self._canonical(part.entry), str(key))
         return matrix
@@ -168,7 +184,8 @@ class Checkpoint:
     def _canonical(self, entry: TensorEntry) -> str:
         return self.layout.canonical(entry.name)
 
-    def _scale(self, entry: TensorEntry) -> Scale | None:
+    def scale(self, entry: TensorEntry) -> Scale | None:
+        """The scale of an fp8 tensor; None for all others."""
         return scale_of(entry, self.inventory, self.config) if self.quantization else None
 
     def others(self) -> list[str]:
@@ -197,8 +214,8 @@ class Checkpoint:
             replaced = self.adapter.replacement(name)
             if replaced is not None:
                 return self.adapter.add_to_other(read_whole(replaced, None, name), name)
-            return self.adapter.add_to_other(read_whole(entry, self._scale(entry), name), name)
-        return read_whole(entry, self._scale(entry), name)
+            return self.adapter.add_to_other(read_whole(entry, self.scale(entry), name), name)
+        return read_whole(entry, self.scale(entry), name)
 
     def coverage(self) -> list[TensorCoverage]:
         """What becomes of every tensor on disk: of the base, then of the adapter."""

@@ -28,6 +28,9 @@ from resources.checkpoints.errors import (
 MAX_CONFIG_BYTES = 8 * 2**20
 MAX_INDEX_BYTES = 64 * 2**20
 
+#: Folders that a checkpoint's links may lead into.
+Roots = tuple[Path, ...]
+
 _LARGEST_READ = 2**30  # one preadv moves at most 2 GiB - 4 KiB on Linux
 
 
@@ -39,13 +42,14 @@ def repository_root(folder: Path) -> Path:
     return folder
 
 
-def safe_member(folder: Path, name: str, root: Path) -> Path:
-    """The path of ``name`` inside ``folder``, refused when the name or a link leads out of ``root``.
+def safe_member(folder: Path, name: str, roots: Roots) -> Path:
+    """The path of ``name`` inside ``folder``, refused when the name or a link leads out of all ``roots``.
 
     Raises UnsafePath for absolute names, ``..`` and links out of the repository. The file need not exist.
     """
     pure = PurePosixPath(name)
-    if not name or "\\" in name or "\0" in name or pure.is_absolute() or ".." in pure.parts or len(name) > 1024:
+    odd = not name.isprintable() or "\\" in name or not 0 < len(name) < 1024
+    if odd or pure.is_absolute() or ".." in pure.parts:
         raise UnsafePath(
             f"{folder}: the file name {shown(name)!r} leads out of the checkpoint folder. Download the checkpoint "
             "again "
@@ -58,9 +62,9 @@ def safe_member(folder: Path, name: str, root: Path) -> Path:
         raise UnsafePath(
             f"{path}: the link cannot be followed ({error}). Copy the file itself into the folder."
         ) from None
-    if not real.is_relative_to(root.resolve()):
+    if not any(real.is_relative_to(root.resolve()) for root in roots):
         raise UnsafePath(
-            f"{path}: the link points to {real}, outside {root}. Copy the file into the folder, or allow its folder "
+            f"{path}: the link points to {real}, outside {roots[0]}. Copy the file into the folder, or allow its folder "
             "explicitly."
         )
     return path
@@ -89,8 +93,9 @@ def read_exactly(path: Path, descriptor: int, buffer: memoryview, offset: int) -
     """Fill ``buffer`` from ``offset`` of an open file; TruncatedFile when it ends before."""
     done = 0
     while done < len(buffer):
+        block = buffer[done : done + _LARGEST_READ]
         try:
-            count = os.preadv(descriptor, [buffer[done : done + _LARGEST_READ]], offset + done)
+            count = _read_into(descriptor, block, offset + done)
         except OSError as error:
             raise CheckpointError(f"{path}: reading failed ({error.strerror}). Check the disk and try again.") from None
         if count == 0:
@@ -100,6 +105,14 @@ def read_exactly(path: Path, descriptor: int, buffer: memoryview, offset: int) -
                 "while it was read. Download it again."
             )
         done += count
+
+
+def _read_into(descriptor: int, block: memoryview, offset: int) -> int:
+    """``preadv``, or where the system has none (macOS) seek and read: a descriptor is never shared between threads."""
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [block], offset)
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    return os.readv(descriptor, [block])
 
 
 def parse_json(text: bytes, path: Path, what: str, error_class: type[CheckpointError]) -> dict[str, Any]:

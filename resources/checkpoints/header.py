@@ -18,6 +18,9 @@ from resources.checkpoints.files import opened, parse_json, read_exactly
 #: The format's own limit for a header.
 MAX_HEADER_BYTES = 100_000_000
 
+#: Real names stay below 200 characters; patterns are matched against them, so their length is bounded.
+MAX_NAME = 512
+
 #: dtype word in the header -> (name as torch says it, bits per element)
 DTYPES: dict[str, tuple[str, int]] = {
     "BOOL": ("bool", 8),
@@ -43,6 +46,10 @@ DTYPES: dict[str, tuple[str, int]] = {
     "F64": ("float64", 64),
     "C64": ("complex64", 64),
 }
+
+#: What a principal matrix may be stored as: plain floating point, or fp8 with scales beside it.
+FP8 = ("F8_E4M3", "F8_E5M2")
+PLAIN = ("F64", "F32", "F16", "BF16")
 
 AGAIN = "Download the file again."
 
@@ -115,7 +122,7 @@ def read_header(path: Path) -> Header:
         raise CorruptHeader(f"{path}: __metadata__ in the header is not a table of strings. {AGAIN}")
     data_start = 8 + length
     entries = sorted(
-        (_entry(path, name, value, data_start, size) for name, value in content.items()),
+        (_entry(path, name, value, data_start) for name, value in content.items()),
         key=lambda entry: (entry.start, entry.end),
     )
     _check_cover(path, entries, data_start, size)
@@ -127,9 +134,11 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62
 
 
-def _entry(path: Path, name: str, value: Any, data_start: int, size: int) -> TensorEntry:
+def _entry(path: Path, name: str, value: Any, data_start: int) -> TensorEntry:
     """One header line, checked on its own."""
     where = f"{path}: tensor {shown(name)!r}"
+    if len(name) > MAX_NAME:
+        raise CorruptHeader(f"{where}: a name of {len(name)} characters, expected at most {MAX_NAME}. {AGAIN}")
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise CorruptHeader(f"{where}: expected dtype, shape and data_offsets, found {shown(value)}. {AGAIN}")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
@@ -146,15 +155,19 @@ def _entry(path: Path, name: str, value: Any, data_start: int, size: int) -> Ten
             f"{where}: {dtype} of shape {shown(shape)} takes {bits // 8} bytes, its offsets {shown(offsets)} span "
             f"{end - start}. {AGAIN}"
         )
-    if data_start + end > size:
-        raise TruncatedFile(
-            f"{where}: expected bytes up to {data_start + end}, the file has {size}. The file is cut short. {AGAIN}"
-        )
     return TensorEntry(name, dtype, tuple(shape), path, data_start + start, data_start + end)
 
 
 def _check_cover(path: Path, entries: list[TensorEntry], data_start: int, size: int) -> None:
     """The tensors must fill the file without overlap and without holes, as the format demands."""
+    cut = next((entry for entry in entries if entry.end > size), None)
+    if cut is not None:
+        expected = max(entry.end for entry in entries)
+        raise TruncatedFile(
+            f"{path}: expected {expected} bytes, found {size}: the file is cut short at tensor {shown(cut.name)!r} "
+            "(bytes "
+            f"{cut.start} to {cut.end}). {AGAIN}"
+        )
     position, before = data_start, "the header"
     for entry in entries:
         if entry.start != position:

@@ -19,7 +19,7 @@ from resources.checkpoints.errors import (
     listed,
     shown,
 )
-from resources.checkpoints.files import MAX_INDEX_BYTES, read_json, safe_member
+from resources.checkpoints.files import MAX_INDEX_BYTES, Roots, read_json, safe_member
 from resources.checkpoints.header import Header, TensorEntry, read_header
 
 SINGLE = "model.safetensors"
@@ -40,30 +40,30 @@ class Inventory:
     index: Path | None = None
 
 
-def take_inventory(folder: Path, root: Path) -> Inventory:
+def take_inventory(folder: Path, roots: Roots) -> Inventory:
     """Read all headers of the folder's weight files and check the index against them.
 
     Raises MissingShard, BadIndex, PickleCheckpoint, TruncatedFile, CorruptHeader, UnsafePath.
     """
     if (folder / SINGLE).exists() or (folder / SINGLE).is_symlink():
-        return _collect(folder, [safe_member(folder, SINGLE, root)])
+        return _collect(folder, [safe_member(folder, SINGLE, roots)])
     if (folder / INDEX).exists() or (folder / INDEX).is_symlink():
-        return _from_index(folder, root)
+        return _from_index(folder, roots)
     names = sorted(path.name for path in folder.glob("*.safetensors"))
     adapters = [name for name in names if name.startswith("adapter_")]
     names = [name for name in names if name not in adapters]
     if len(names) == 1 and not _SHARD.fullmatch(names[0]):
-        return _collect(folder, [safe_member(folder, names[0], root)])
+        return _collect(folder, [safe_member(folder, names[0], roots)])
     if names:
-        return _collect(folder, [safe_member(folder, name, root) for name in _complete_shards(folder, names)])
+        return _collect(folder, [safe_member(folder, name, roots) for name in _complete_shards(folder, names)])
     raise _no_weights(folder)
 
 
-def read_adapter_weights(folder: Path, root: Path) -> Inventory:
+def read_adapter_weights(folder: Path, roots: Roots) -> Inventory:
     """The tensors of a PEFT adapter folder."""
     if not (folder / ADAPTER_WEIGHTS).exists() and not (folder / ADAPTER_WEIGHTS).is_symlink():
         raise _no_weights(folder, ADAPTER_WEIGHTS)
-    return _collect(folder, [safe_member(folder, ADAPTER_WEIGHTS, root)])
+    return _collect(folder, [safe_member(folder, ADAPTER_WEIGHTS, roots)])
 
 
 def _no_weights(folder: Path, expected: str = SINGLE) -> CheckpointError:
@@ -113,9 +113,9 @@ def _complete_shards(folder: Path, names: list[str]) -> list[str]:
     return names
 
 
-def _from_index(folder: Path, root: Path) -> Inventory:
+def _from_index(folder: Path, roots: Roots) -> Inventory:
     """The shards named by the index, with every name in the index accounted for."""
-    index = safe_member(folder, INDEX, root)
+    index = safe_member(folder, INDEX, roots)
     content = read_json(index, MAX_INDEX_BYTES, BadIndex)
     weight_map = content.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
@@ -126,13 +126,13 @@ def _from_index(folder: Path, root: Path) -> Inventory:
                 f"{index}: tensor {shown(tensor)!r}: expected a file name, found {shown(name)}. Download it again."
             )
         if not name.endswith(".safetensors"):
-            safe_member(folder, name, root)
+            safe_member(folder, name, roots)
             raise BadIndex(
                 f"{index}: tensor {shown(tensor)!r} is said to lie in {shown(name)!r}, which is no safetensors file. "
                 "Use the safetensors version of the checkpoint."
             )
     names = sorted(set(weight_map.values()))
-    paths = {name: safe_member(folder, name, root) for name in names}
+    paths = {name: safe_member(folder, name, roots) for name in names}
     missing = [name for name, path in paths.items() if not path.exists()]
     if missing:
         raise MissingShard(
@@ -146,19 +146,19 @@ def _from_index(folder: Path, root: Path) -> Inventory:
             raise BadIndex(
                 f"{index}: names tensor {shown(tensor)!r} in {name}, which has no such tensor. The index does not "
                 "belong to "
-                "these shards: download both again."
+                "these shards. Download both again."
             )
         if entry.path != paths[name]:
             raise BadIndex(
                 f"{index}: names tensor {shown(tensor)!r} in {name}, found it in {entry.path.name}. The index does not "
-                "belong to these shards: download both again."
+                "belong to these shards. Download both again."
             )
     extra = [name for name in inventory.tensors if name not in weight_map]
     if extra:
         raise BadIndex(
             f"{index}: the shards hold tensors that the index does not name: {listed(extra, 4)}. The index does not "
             "belong "
-            "to these shards: download both again."
+            "to these shards. Download both again."
         )
     return inventory
 

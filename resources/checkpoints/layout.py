@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +64,15 @@ class Layout:
     skipped: tuple[tuple[re.Pattern[str], str], ...] = ()
     extra_layers: str | None = None
 
+    @cached_property
+    def longest_first(self) -> tuple[str, ...]:
+        """The prefixes in the order in which they are stripped."""
+        return tuple(sorted(filter(None, self.prefixes), key=len, reverse=True))
+
     def canonical(self, name: str) -> str:
         """The tensor's name without the decoder's prefix, so that nested and plain checkpoints compare as equal."""
-        for prefix in sorted(self.prefixes, key=len, reverse=True):
-            if prefix and name.startswith(prefix):
+        for prefix in self.longest_first:
+            if name.startswith(prefix):
                 name = name[len(prefix) :]
                 break
         for old, new in self.aliases:
@@ -141,7 +146,7 @@ class Sizes:
         return total
 
     def _first(self, alternatives: list[str]) -> int | None:
-        """The first alternative with a value: what config.json says goes before what would be assumed in its silence."""
+        """The first alternative with a value: what config.json says goes before what its silence means."""
         said = [key for key in alternatives if self.config.get(key) is not None]
         return next((value for value in map(self._formula, [*said, *alternatives]) if value is not None), None)
 
@@ -274,6 +279,7 @@ def find_layout(config: dict[str, Any], config_path: Path, tensor_names: list[st
     raise UnknownArchitecture(
         f"{config_path}: unknown architecture, model_type {outer!r}"
         + (f" with text model {shown(model_type)!r}" if shown(model_type) != outer else "")
-        + f". Tensors found: {names}. Describe where its matrices live in resources/checkpoints/architectures/<name>.yaml"
-        f" (or add the model_type to a file whose tensor names it shares). Known: {known}."
+        + f". Tensors found: {names}. Describe where its matrices live in "
+        "resources/checkpoints/architectures/<name>.yaml, or add the model_type to a file whose tensor names it shares. "
+        f"Known: {known}."
     )

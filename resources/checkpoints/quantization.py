@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resources.checkpoints.errors import QuantizedFormat, ShapeMismatch, listed, shown
-from resources.checkpoints.header import TensorEntry
+from resources.checkpoints.header import FP8, TensorEntry
 from resources.checkpoints.inventory import Inventory
 
 if TYPE_CHECKING:
     import torch
-
-FP8 = ("F8_E4M3", "F8_E5M2")
 
 #: quant_method words whose tensors are plain fp8 with scales beside them.
 _FP8_METHODS = ("fp8", "fbgemm_fp8", "compressed-tensors", "modelopt", "finegrained_fp8")

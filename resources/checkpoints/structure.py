@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from resources.checkpoints.errors import MissingTensor, ShapeMismatch, listed, shown
-from resources.checkpoints.header import TensorEntry
+from resources.checkpoints.errors import MissingTensor, QuantizedFormat, ShapeMismatch, listed, shown
+from resources.checkpoints.header import FP8, PLAIN, TensorEntry
 from resources.checkpoints.inventory import Inventory
 from resources.checkpoints.keys import ANALYSED, SKIPPED, UNEXPLAINED, MatrixKey, TensorCoverage
 from resources.checkpoints.layout import Block, Layout, Sizes, TensorSpec
@@ -204,6 +204,11 @@ def _parts(
             "found "
             f"{list(entry.shape)}. Restore the configuration that belongs to these weights."
         )
+    if entry.dtype not in PLAIN + FP8:
+        raise QuantizedFormat(
+            f"{entry.path}: tensor {shown(entry.name)!r} holds weights as {entry.dtype}, expected one of "
+            f"{', '.join(PLAIN + FP8)}. Use the unquantized checkpoint."
+        )
     slabs: list[int | None] = list(range(expected[0])) if spec.stacked else [None]
     for slab in slabs:
         offset = 0
@@ -291,6 +296,8 @@ def _find_ends(
             "true if it "
             "is tied."
         )
+    if said and not tied:
+        return  # a model without a head, as AutoModel saves it
     found.tied = True
     found.others[found.head] = entry
 

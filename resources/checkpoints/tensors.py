@@ -164,7 +164,7 @@ def read_whole(entry: TensorEntry, scale: Scale | None = None, what: str | None 
         part = Part(_as_matrix(entry, rows, columns), (rows, columns), 1, rows, 0)
         if len(entry.shape) == 3:
             slabs = [
-                read_part(Part(entry, entry.shape[1:], 1, entry.shape[1], 0, False, index), scale, what or entry.name)  # type: ignore[arg-type]
+                read_part(Part(entry, entry.shape[1:], 1, entry.shape[1], 0, False, index), scale, what or entry.name)
                 for index in range(entry.shape[0])
             ]
             return torch.stack(slabs)

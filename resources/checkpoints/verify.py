@@ -23,8 +23,10 @@ def hash_tensors(checkpoint: Checkpoint, progress: Callable[[int, int], None] | 
     """
     if check:
         structure = checkpoint.structure
-        for part in structure.parts.values():
-            checkpoint._scale(part.entry)
+        for name in {part.entry.name for part in structure.parts.values()} | {
+            e.name for e in structure.others.values()
+        }:
+            checkpoint.scale(checkpoint.inventory.tensors[name])
     inventories = [checkpoint.inventory]
     if checkpoint.adapter is not None:
         inventories.append(checkpoint.adapter.inventory)

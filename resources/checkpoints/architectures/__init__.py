@@ -10,7 +10,7 @@ One YAML per layout. To add a model type whose tensors are named like an existin
     layer: "layers.{layer}."        start of a layer's tensors, behind the prefix
     embedding, head                 tensor names; the head is looked for with and without a prefix, else it is tied
     sizes:                          name -> config keys and formulas, tried in turn; see common.yaml
-    qk_norm: [...]                  tensors of a layer (or, with "config:", a config key) that tell that q, k are normalised
+    qk_norm: [...]                  tensors of a layer (or, with "config:", a config key) that mean normalised q and k
     aliases: [[old, new]]           canonical-name parts to rewrite, where one architecture has two spellings
     skipped: [[pattern, reason]]    regular expressions on canonical names -> reason; before those of common.yaml
     blocks:

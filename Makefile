@@ -1,0 +1,45 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: help setup setup-test demo test lint ui clean
+
+help:
+	@echo "make demo   set up, then take the shipped model family from checkpoints to the published tables"
+	@echo "make test   set up, then lint, type-check and test"
+	@echo "make ui     set up, then start the Dagster UI and the dashboard"
+	@echo "make setup  only make .venv with the rotoscale command in it"
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+setup-test: $(VENV)/.installed-test
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@sh scripts/install_browser.sh
+	@touch $@
+
+demo: setup
+	$(BIN)/rotoscale run
+
+ui: setup
+	$(BIN)/rotoscale ui
+
+lint: setup-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy rotoscale resources assets command_line dashboard demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) data .pytest_cache .ruff_cache .mypy_cache

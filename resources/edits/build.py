@@ -1,0 +1,230 @@
+"""Making one edited checkpoint: matrix by matrix, from stored factors, straight into the new folder.
+
+One matrix of each model is in memory at a time. Factors come from the factor store, so that no SVD is done twice: the
+pair's own are there since `decompositions`, and those of a noise control (base plus noise of the change's size) are
+stored under their own weight's hash like any others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resources.checkpoints import MatrixKey, open_checkpoint, weight_hash
+from resources.comparison import common_matrices
+from resources.edits.plan import NOISE, EditPlan, PlanError
+from resources.factors import FactorStore
+
+if TYPE_CHECKING:
+    import torch
+
+    from resources.checkpoints import Checkpoint
+    from rotoscale.decomposition import Decomposition
+    from rotoscale.recipes import MatrixPair
+
+EDIT_VERSION = "edit-1"
+"""Part of every edit's identity: change it whenever the same plan could give other weights."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class BuiltEdit:
+    """An edited checkpoint on disk and what was measured while it was written."""
+
+    path: Path
+    bytes: int
+    weight_error: float | None
+    """|W_edit - W_post|_F / |W_post|_F over the edited matrices, as stored; None when they are all zero."""
+    base_error: float | None
+    """The same of the base's own matrices: what doing nothing would have missed."""
+    matrices: int
+    seconds: float
+
+    def content_hash(self) -> str:
+        """SHA-256 over all tensors, whatever the sharding."""
+        return open_checkpoint(self.path).content_hash()
+
+
+class Builder:
+    """Makes edits of one pair of models. `seed` is that of the noise controls."""
+
+    def __init__(
+        self, base: Checkpoint, post: Checkpoint, factors: FactorStore, *, device: str = "cpu", seed: int = 0
+    ) -> None:
+        self.base = base
+        self.post = post
+        self.factors = factors
+        self.device = device
+        self.seed = seed
+        self.common = common_matrices(base, post)
+        self._least_squares: dict[str, dict[MatrixKey, float]] = {}
+
+    def build(
+        self, plan: EditPlan, out: Path, *, facts: dict[str, Any] | None = None, progress: Progress | None = None
+    ) -> BuiltEdit:
+        """Write the edited checkpoint to the folder `out` and measure it.
+
+        `facts` (names of the models, the edit's own) go into its `edit.json` and card with what was measured.
+
+        Raises PlanError when nothing is in scope, RecipeError or MatrixError when the recipe cannot be applied,
+        CheckpointError when the checkpoint cannot be written. `out` is then as it was before.
+        """
+        from resources.checkpoints.writer import write_edited
+
+        start = time.perf_counter()
+        keys = self.scope(plan)
+        alphas = self._alphas(plan, keys)
+        source = self.base if plan.around == "base" else self.post
+        error, base_error = _Difference(), _Difference()
+        manifest = {**(facts or {}), **_described(plan), "seed": self.seed, "edit_version": EDIT_VERSION}
+
+        def edit(key: MatrixKey, matrix: torch.Tensor) -> torch.Tensor:
+            base = matrix if source is self.base else self.base.read(key)
+            post = matrix if source is self.post else self.post.read(key)
+            new = self._new_weight(plan, base, post, alphas.get(key)).cpu()
+            stored = new.to(_stored_dtype(source, key))
+            error.add(stored, post)
+            base_error.add(base, post)
+            # Filled in while the matrices are written, so that the card has them when the last one is done.
+            manifest.update(matrices_edited=error.count, weight_error=error.value, base_error=base_error.value)
+            return new
+
+        write_edited(source, Path(out), edit, keys=keys, manifest=manifest, progress=progress)
+        size = sum(file.stat().st_size for file in Path(out).rglob("*") if file.is_file())
+        return BuiltEdit(
+            Path(out), size, error.value, base_error.value, error.count, round(time.perf_counter() - start, 3)
+        )
+
+    def scope(self, plan: EditPlan) -> list[MatrixKey]:
+        """The matrices that a plan edits.
+
+        Raises PlanError naming types or layers that the models do not have.
+        """
+        types = list(dict.fromkeys(key.matrix for key in self.common))
+        layers = sorted({key.layer for key in self.common})
+        unknown = [word for word in plan.matrices or () if word not in types]
+        if unknown:
+            raise PlanError(f"no matrix type {', '.join(unknown)} in {self.post.path}; it has {', '.join(types)}")
+        beyond = [layer for layer in plan.layers or () if layer not in layers]
+        if beyond:
+            raise PlanError(f"no layer {beyond[0]} in {self.post.path}; it has {layers[0]} to {layers[-1]}")
+        keys = [key for key in self.common if plan.chosen(key)]
+        if not keys:
+            raise PlanError(f"nothing of {self.post.path} is in the scope of {plan.label}; widen matrices or layers")
+        return keys
+
+    def new_weight(self, plan: EditPlan, key: MatrixKey) -> torch.Tensor:
+        """The new weight of one matrix (m x n, float64), without writing anything."""
+        alpha = self._alphas(plan, [key]).get(key)
+        return self._new_weight(plan, self.base.read(key), self.post.read(key), alpha)
+
+    def _new_weight(self, plan: EditPlan, base: torch.Tensor, post: torch.Tensor, alpha: float | None) -> torch.Tensor:
+        hashes = weight_hash(base), weight_hash(post)
+        arguments = dict(plan.parameters)
+        if plan.definition.seeded:
+            arguments["seed"] = self._noise_seed(*hashes)
+        pair = self._pair(plan, base, post, hashes)
+        if plan.definition.takes_alpha:
+            arguments["alpha"] = _own_alpha(pair) if alpha is None else alpha
+        return plan.definition.apply(pair, **arguments)
+
+    def _pair(self, plan: EditPlan, base: torch.Tensor, post: torch.Tensor, hashes: tuple[str, str]) -> MatrixPair:
+        """What the recipe works on: the base, beside the post model or beside its noise control."""
+        from rotoscale.recipes import MatrixPair, find_recipe
+
+        base_hash, post_hash = hashes
+        if plan.of == NOISE:
+            noisy = find_recipe("noise").apply(MatrixPair(base, post), seed=self._noise_seed(*hashes))
+            post, post_hash = noisy.to(base.dtype), weight_hash(noisy)
+        if not plan.definition.uses_factors:
+            return MatrixPair(base, post)
+        first = self._factors(base_hash, base)
+        return MatrixPair(base, post, first, first if base_hash == post_hash else self._factors(post_hash, post))
+
+    def _factors(self, hashed: str, weight: torch.Tensor) -> Decomposition:
+        """Stored or new factors, on the device that the products are to run on."""
+        from rotoscale.linalg import working_device
+
+        found = self.factors.get(hashed, weight, self.device).decomposition
+        device = working_device(self.device)
+        if found.short.device == device:
+            return found
+        long = None if found.long is None else found.long.to(device)
+        s, short = found.singular_values.to(device), found.short.to(device)
+        return replace(found, singular_values=s, short=short, long=long)
+
+    def _noise_seed(self, base_hash: str, post_hash: str) -> int:
+        """A seed of its own for every pair of matrices, the same wherever that pair occurs."""
+        text = f"noise:{self.seed}:{base_hash}:{post_hash}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+    def _alphas(self, plan: EditPlan, keys: Iterable[MatrixKey]) -> dict[MatrixKey, float]:
+        """Scale factors by matrix; empty where each matrix is given its own, which needs no first pass."""
+        if not plan.definition.takes_alpha:
+            return {}
+        policy = dict(plan.parameters)["alpha"]
+        if policy == "one":
+            return dict.fromkeys(keys, 1.0)
+        if policy == "matrix":
+            return {}
+        from rotoscale.recipes import policy_alphas
+
+        if plan.of not in self._least_squares:
+            self._least_squares[plan.of] = {key: self._first_pass(plan, key) for key in self.common}
+        found = self._least_squares[plan.of]
+        return policy_alphas(policy, found, {key: key.matrix for key in found})
+
+    def _first_pass(self, plan: EditPlan, key: MatrixKey) -> float:
+        base, post = self.base.read(key), self.post.read(key)
+        return _own_alpha(self._pair(plan, base, post, (weight_hash(base), weight_hash(post))))
+
+
+def _own_alpha(pair: MatrixPair) -> float:
+    from rotoscale.recipes import least_squares_alpha
+
+    return least_squares_alpha(*pair.spectra)
+
+
+def _described(plan: EditPlan) -> dict[str, Any]:
+    """The plan for `edit.json`, with what the recipe means in words."""
+    definition = plan.definition
+    return {
+        "recipe": plan.recipe,
+        "formula": definition.formula,
+        "question": definition.text,
+        "is_control": plan.is_control,
+        "other_tensors_of": plan.around,
+        "parameters": plan.as_json(),
+    }
+
+
+def _stored_dtype(source: Checkpoint, key: MatrixKey) -> torch.dtype:
+    """The number format that the edited matrix is rounded to when it is stored."""
+    import torch
+
+    return getattr(torch, source.structure.parts[key].entry.torch_dtype)
+
+
+class _Difference:
+    """Relative Frobenius distance over many matrices, summed in float64."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._difference = 0.0
+        self._reference = 0.0
+
+    def add(self, matrix: torch.Tensor, reference: torch.Tensor) -> None:
+        self.count += 1
+        for rows, expected in zip(matrix.split(512), reference.split(512), strict=True):
+            expected = expected.double()
+            self._difference += float((rows.double() - expected).square().sum())
+            self._reference += float(expected.square().sum())
+
+    @property
+    def value(self) -> float | None:
+        return (self._difference / self._reference) ** 0.5 if self._reference else None

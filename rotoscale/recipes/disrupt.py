@@ -1,0 +1,47 @@
+"""`disrupt-left` and `disrupt-right`: the shared rotation broken on one side.
+
+The trap (METHODS 3): the two SVDs choose the sign of each component at random, so that putting one's left beside the
+other's right vectors destroys a matrix even if nothing but noise lies between the two. So the base's components are
+first given the post's signs. A component has one sign for both its vectors, and it is taken from the left ones,
+`sign(diag A)`, whichever side is then replaced. The unaligned form shows how much the signs alone would have done.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from rotoscale.recipes.pair import MatrixPair, compose
+from rotoscale.recipes.registry import Parameter, recipe
+
+_ALIGNED = Parameter(
+    "aligned", "flag", "give the base's components the post's signs first, by sign(diag A)", default=True
+)
+
+
+def component_signs(pair: MatrixPair) -> torch.Tensor:
+    """+1 or -1 for each compared component (r,): the sign of diag A, +1 where that is zero (METHODS 3)."""
+    return torch.where(pair.overlaps.A.diagonal() < 0, -1.0, 1.0).to(torch.float64)
+
+
+@recipe("disrupt-left", "U_b S_p V_p^T", around="post", parameters=[_ALIGNED], disruptive=True)
+def disrupt_left(pair: MatrixPair, *, aligned: bool = True) -> torch.Tensor:
+    """The post model with the base's left vectors: only one side keeps its turn.
+
+    METHODS 3. `pair` of m x n, result m x n float64.
+    """
+    U_base, _, _ = pair.of_base
+    _, s_post, V_post = pair.of_post
+    signs = component_signs(pair) if aligned else torch.ones_like(s_post)
+    return compose(U_base, signs * s_post, V_post) + pair.rest_of_post
+
+
+@recipe("disrupt-right", "U_p S_p V_b^T", around="post", parameters=[_ALIGNED], disruptive=True)
+def disrupt_right(pair: MatrixPair, *, aligned: bool = True) -> torch.Tensor:
+    """The post model with the base's right vectors: only one side keeps its turn.
+
+    METHODS 3. `pair` of m x n, result m x n float64.
+    """
+    _, _, V_base = pair.of_base
+    U_post, s_post, _ = pair.of_post
+    signs = component_signs(pair) if aligned else torch.ones_like(s_post)
+    return compose(U_post, signs * s_post, V_base) + pair.rest_of_post

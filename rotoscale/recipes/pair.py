@@ -1,0 +1,118 @@
+"""One matrix in two models, with everything a recipe may ask of the pair, worked out on first use."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+
+from rotoscale.decomposition import Decomposition
+from rotoscale.errors import MatrixError
+from rotoscale.linalg import as_matrix, product
+from rotoscale.overlap import Overlaps, overlaps
+
+
+class Factors(NamedTuple):
+    """The compared components of one matrix: U (m x r), s (r,), V (n x r), float64."""
+
+    U: torch.Tensor
+    s: torch.Tensor
+    V: torch.Tensor
+
+
+class MatrixPair:
+    """`base` and `post` (both m x n), float64 on the device of the factors.
+
+    r is the smaller numerical rank of the two: components beyond it have no defined vectors (METHODS 2). A recipe
+    replaces the first r components; what is left of its own model's matrix, `rest_of_base` or `rest_of_post`, stays.
+    Recipes that use no factors may be given a pair without any.
+    """
+
+    def __init__(
+        self,
+        base: torch.Tensor,
+        post: torch.Tensor,
+        base_factors: Decomposition | None = None,
+        post_factors: Decomposition | None = None,
+    ) -> None:
+        if base.shape != post.shape:
+            raise MatrixError(f"shapes {tuple(base.shape)} and {tuple(post.shape)} differ; a recipe needs equal ones")
+        device = base_factors.short.device if base_factors is not None else base.device
+        self.base = as_matrix(base, device)
+        self.post = as_matrix(post, device)
+        self._base_factors = base_factors
+        self._post_factors = post_factors
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        return (self.base.shape[0], self.base.shape[1])
+
+    @cached_property
+    def change_norm(self) -> float:
+        """|W_p - W_b|_F."""
+        return float(torch.linalg.vector_norm(self.post - self.base))
+
+    @property
+    def base_factors(self) -> Decomposition:
+        """The base's decomposition; MatrixError when the pair was made without."""
+        return self._decompositions[0]
+
+    @property
+    def spectra(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All singular values of base and post, descending, also those without defined vectors."""
+        base, post = self._decompositions
+        return base.singular_values, post.singular_values
+
+    @property
+    def rank(self) -> int:
+        """r, the number of components that have vectors on both sides."""
+        return min(factors.numerical_rank for factors in self._decompositions)
+
+    @cached_property
+    def overlaps(self) -> Overlaps:
+        """A = U_b^T U_p and B = V_b^T V_p (r x r)."""
+        base, post = self._decompositions
+        return overlaps(self.base, base, self.post, post)
+
+    @cached_property
+    def of_base(self) -> Factors:
+        """The base's compared components."""
+        return self._factors(self.base, self._decompositions[0])
+
+    @cached_property
+    def of_post(self) -> Factors:
+        """The post model's compared components."""
+        return self._factors(self.post, self._decompositions[1])
+
+    @property
+    def rest_of_base(self) -> torch.Tensor | float:
+        """The base's matrix without its compared components (m x n); 0.0 when nothing is left."""
+        return self._rest(self.base, self.of_base)
+
+    @property
+    def rest_of_post(self) -> torch.Tensor | float:
+        """The post model's matrix without its compared components (m x n); 0.0 when nothing is left."""
+        return self._rest(self.post, self.of_post)
+
+    @property
+    def _decompositions(self) -> tuple[Decomposition, Decomposition]:
+        if self._base_factors is None or self._post_factors is None:
+            raise MatrixError("this recipe needs the factors of both matrices; pass their decompositions")
+        return self._base_factors, self._post_factors
+
+    def _factors(self, W: torch.Tensor, factors: Decomposition) -> Factors:
+        r = self.rank
+        long = factors.long_vectors(W)[:, :r].contiguous()
+        short = factors.short[:, :r].contiguous()
+        U, V = (short, long) if factors.wide else (long, short)
+        return Factors(U, factors.singular_values[:r], V)
+
+    def _rest(self, W: torch.Tensor, factors: Factors) -> torch.Tensor | float:
+        return 0.0 if self.rank == min(self.shape) else W - compose(*factors)
+
+
+def compose(U: torch.Tensor, s: torch.Tensor, V: torch.Tensor) -> torch.Tensor:
+    """`U diag(s) V^T` (m x n) of U (m x r), s (r,) and V (n x r)."""
+    return product(U * s, V.T)

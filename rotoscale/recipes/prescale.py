@@ -1,0 +1,19 @@
+"""`prescale`: one matrix type of the base scaled before any training (He and Cao's proposal for `o`)."""
+
+from __future__ import annotations
+
+import torch
+
+from rotoscale.recipes.pair import MatrixPair
+from rotoscale.recipes.registry import Parameter, recipe
+
+_FACTOR = Parameter("factor", "number", "what the base's matrices are multiplied with", required=True)
+
+
+@recipe("prescale", "factor W_b", around="base", parameters=[_FACTOR], uses_factors=False, matrices=("o",))
+def prescale(pair: MatrixPair, *, factor: float) -> torch.Tensor:
+    """The base with one matrix type (o, unless others are named) multiplied by a factor: a start for training.
+
+    METHODS 6. `pair` of m x n, result m x n float64.
+    """
+    return factor * pair.base

@@ -1,0 +1,240 @@
+"""The structure assets, really materialized on tiny checkpoints and checked against independent numpy numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from assets.common import WorkspaceResource
+from assets.definitions import defs
+from assets.freshness import FINGERPRINTS, pending
+from resources.warehouse import TABLES, TableStore, read
+from tests.tiny import truncated_copy, with_nan, write_family
+
+MODELS = ("base", "tuned", "stranger")
+STRUCTURE = ("checkpoints", "decompositions", "scale_statistics", "rotation_statistics", "tensor_changes")
+
+
+def materialize(data: Path, families: Path, model: str | None, assets: tuple[str, ...]) -> dg.ExecuteInProcessResult:
+    resource = WorkspaceResource(data=str(data), families=str(families))
+    selected = [definition for definition in defs.assets or [] if set(names(definition)) & set(assets)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        if model:
+            instance.add_dynamic_partitions("models", [model])
+        return dg.materialize(
+            selected,
+            instance=instance,
+            partition_key=model,
+            resources={"workspace": resource},
+            selection=list(assets),
+            raise_on_error=False,
+        )
+
+
+def names(definition: object) -> list[str]:
+    assert isinstance(definition, dg.AssetsDefinition)
+    return [key.to_user_string() for key in definition.keys]
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> Path:
+    """Data folder in which the tiny family was materialized and published."""
+    folder = tmp_path_factory.mktemp("structure")
+    families = write_family(folder / "families", checkpoints)
+    for model in MODELS:
+        assert materialize(folder / "data", families, model, STRUCTURE).success
+    assert materialize(folder / "data", families, None, ("warehouse",)).success
+    return folder
+
+
+def query(folder: Path, sql: str, *parameters: object) -> list[tuple]:
+    with read(folder / "data" / "published") as connection:
+        return connection.execute(sql, parameters).fetchall()
+
+
+def test_every_model_has_its_rows_in_every_table(warehouse: Path) -> None:
+    for table, rows in {"models": 1, "decompositions": 21, "scale_statistics": 21, "rotation_statistics": 21}.items():
+        assert query(warehouse, f"SELECT model_id, count(*) FROM {table} GROUP BY 1 ORDER BY 1") == [
+            (model, rows) for model in sorted(MODELS)
+        ]
+    for table in ("decompositions", "scale_statistics", "rotation_statistics", "tensor_changes", "coverage"):
+        missing = query(warehouse, f"SELECT count(*) FROM {table} WHERE run_id IS NULL OR code_version IS NULL")
+        assert missing == [(0,)]
+
+
+def test_catalogued_facts_are_right(warehouse: Path) -> None:
+    assert query(
+        warehouse,
+        "SELECT role, base_id, architecture, dtype, n_layers, hidden_size, n_heads, n_kv_heads, status "
+        "FROM models WHERE model_id = 'stranger'",
+    ) == [("unrelated", "base", "llama", "bfloat16", 3, 32, 4, 2, "ready")]
+
+
+@pytest.mark.parametrize(("layer", "matrix", "name"), [(0, "q", "self_attn.q_proj"), (2, "down", "mlp.down_proj")])
+def test_statistics_agree_with_numpy(warehouse: Path, checkpoints: Path, layer: int, matrix: str, name: str) -> None:
+    weights = [
+        load_file(checkpoints / model / "model.safetensors")[f"model.layers.{layer}.{name}.weight"].double().numpy()
+        for model in ("base", "tuned")
+    ]
+    (U, s, Vh), (U2, s2, Vh2) = (np.linalg.svd(W, full_matrices=False) for W in weights)
+    nf = np.linalg.norm((U.T @ U2).T @ (Vh @ Vh2.T) - np.eye(len(s))) / np.sqrt(len(s))
+    change = np.linalg.norm(weights[1] - weights[0]) / np.linalg.norm(weights[0])
+    where = (layer, matrix)
+    (found,) = query(
+        warehouse,
+        "SELECT nf, relative_change, nf_null, nf_null_simulated, nf_over_null FROM rotation_statistics "
+        "WHERE model_id = 'tuned' AND layer = ? AND matrix = ?",
+        *where,
+    )
+    assert found[0] == pytest.approx(nf, abs=1e-6)
+    assert found[1] == pytest.approx(change, rel=1e-9)
+    assert found[4] == pytest.approx(found[0] / found[3])
+    pairwise = (s[:, None] + s) ** -2.0
+    e2 = np.linalg.norm(weights[1] - weights[0]) ** 2 / weights[0].size
+    null = np.sqrt(2 * e2 / len(s) * (pairwise.sum() - np.trace(pairwise)))
+    assert found[2] == pytest.approx(null, rel=1e-9)
+    (scale,) = query(
+        warehouse,
+        "SELECT alpha_median, alpha_least_squares, ratio FROM scale_statistics "
+        "WHERE model_id = 'tuned' AND layer = ? AND matrix = ?",
+        *where,
+    )
+    assert scale[0] == pytest.approx(np.median((s2 / s)[s > 1e-3 * s[0]]), rel=1e-9)
+    assert scale[1] == pytest.approx(s @ s2 / (s @ s), rel=1e-9)
+    np.testing.assert_allclose(scale[2], s2 / s, rtol=1e-6)
+
+
+def test_a_base_compared_with_itself_is_the_exact_floor(warehouse: Path) -> None:
+    assert query(
+        warehouse,
+        "SELECT max(nf), max(relative_change), min(alpha_median), max(alpha_mean), max(leak), max(unexplained) "
+        "FROM rotation_statistics JOIN scale_statistics USING (model_id, base_id, layer, matrix, expert) "
+        "WHERE model_id = 'base'",
+    ) == [(0, 0, 1, 1, 0, 0)]
+
+
+def test_the_stranger_sits_at_the_unrelated_level_and_the_descendant_far_below(warehouse: Path) -> None:
+    level = dict(query(warehouse, "SELECT model_id, median(nf / nf_unrelated) FROM rotation_statistics GROUP BY 1"))
+    assert level["stranger"] == pytest.approx(1, abs=0.1)
+    assert level["tuned"] < 0.5
+
+
+def test_every_tensor_is_accounted_for_and_every_change_recorded(warehouse: Path, checkpoints: Path) -> None:
+    stored = load_file(checkpoints / "tuned" / "model.safetensors")
+    changes = query(warehouse, "SELECT tensor, principal, identical_share FROM tensor_changes WHERE model_id = 'tuned'")
+    assert {row[0] for row in changes} == set(stored)
+    assert sum(row[1] for row in changes) == 21
+    states = dict(query(warehouse, "SELECT state, sum(parameters) FROM coverage WHERE model_id = 'tuned' GROUP BY 1"))
+    assert set(states) == {"analysed", "skipped"}
+    assert sum(states.values()) == sum(tensor.numel() for tensor in stored.values())
+
+
+def test_nothing_is_pending_after_a_run_until_a_weight_changes(
+    warehouse: Path, checkpoints: Path, tmp_path: Path
+) -> None:
+    space = WorkspaceResource(data=str(warehouse / "data"), families=str(warehouse / "families")).open()
+    assert [pending(space, model) for model in MODELS] == [[], [], []]
+    assert list(FINGERPRINTS)[: len(STRUCTURE)] == list(STRUCTURE)
+    rebased = write_family(tmp_path / "families", tmp_path)
+    for model in MODELS:
+        (tmp_path / model).symlink_to(checkpoints / ("stranger" if model == "tuned" else model))
+    elsewhere = WorkspaceResource(data=str(warehouse / "data"), families=str(rebased)).open()
+    assert "checkpoints" in pending(elsewhere, "tuned")
+
+
+def test_materializations_carry_tables_pictures_and_checks(tmp_path: Path, families: Path) -> None:
+    for model in ("base", "tuned"):
+        result = materialize(tmp_path / "data", families, model, STRUCTURE)
+    for asset in ("decompositions", "scale_statistics", "rotation_statistics"):
+        metadata = result.asset_materializations_for_node(
+            "decompositions" if asset == "decompositions" else "comparison_statistics"
+        )
+        (found,) = [m for m in metadata if m.asset_key == dg.AssetKey(asset)]
+        assert found.metadata["dagster/row_count"].value == 21
+        assert "| q | 3 |" in found.metadata["by_matrix"].value
+        assert any("data:image/png;base64," in str(value.value) for value in found.metadata.values())
+    checks = {
+        e.asset_check_evaluation_data.check_name: e
+        for e in result.all_events
+        if e.event_type_value == "ASSET_CHECK_EVALUATION"
+    }
+    assert set(checks) == {
+        "finite_weights",
+        "reconstruction",
+        "orthogonality",
+        "positive_scale",
+        "numerical_floor",
+        "possible_nf",
+        "coverage",
+    }
+    assert all(event.asset_check_evaluation_data.passed for event in checks.values())
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"), [(truncated_copy, ("model.safetensors", "bytes")), (with_nan, ("layers.1", "up", "NaN"))]
+)
+def test_a_bad_model_is_quarantined_with_its_reason_and_the_others_go_on(
+    tmp_path: Path,
+    checkpoints: Path,
+    damage,
+    words: tuple[str, ...],  # type: ignore[no-untyped-def]
+) -> None:
+    damage(checkpoints / "tuned", tmp_path / "bad")
+    more = f"  - {{id: bad, base: base, method: instruct, path: {tmp_path}/bad}}\n"
+    families = write_family(tmp_path / "families", checkpoints, more)
+    outcomes = {
+        model: materialize(tmp_path / "data", families, model, STRUCTURE).success for model in ("base", "bad", "tuned")
+    }
+    assert outcomes == {"base": True, "bad": False, "tuned": True}
+    (row,) = TableStore(tmp_path / "data" / "tables").read("models", "bad")
+    assert row["status"] == "quarantined"
+    for word in words:
+        assert word in row["status_reason"]
+
+
+def test_rows_of_all_assets_fit_the_contract_without_unknown_tables(warehouse: Path) -> None:
+    written = {folder.name for folder in (warehouse / "data" / "tables").iterdir()}
+    assert written <= set(TABLES)
+
+
+def test_missing_partitions_are_requested_by_automation(tmp_path: Path, families: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("models", ["base", "tuned"])
+        result = dg.evaluate_automation_conditions(defs=defs, instance=instance)
+        requested = result.get_requested_partitions(dg.AssetKey("checkpoints"))
+        assert requested == {"base", "tuned"}
+        # The whole chain at once, so that one model is one run.
+        assert result.get_requested_partitions(dg.AssetKey("rotation_statistics")) == {"base", "tuned"}
+
+
+def test_a_descendant_that_runs_before_its_base_catalogues_the_base_itself(tmp_path: Path, families: Path) -> None:
+    assert materialize(tmp_path / "data", families, "tuned", STRUCTURE).success
+    tables = TableStore(tmp_path / "data" / "tables")
+    assert tables.read("models", "base")[0]["status"] == "ready"
+    assert tables.models("decompositions") == ["tuned"]
+    space = WorkspaceResource(data=str(tmp_path / "data"), families=str(families)).open()
+    assert pending(space, "base", STRUCTURE)[0] == "decompositions"
+
+
+def test_the_sensor_adds_registered_models(tmp_path: Path, families: Path) -> None:
+    sensor = defs.get_sensor_def("registered_models")
+    resource = WorkspaceResource(data=str(tmp_path), families=str(families))
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_sensor_context(instance=instance, resources={"workspace": resource})
+        result = sensor(context)
+        assert [list(r.partition_keys) for r in result.dynamic_partitions_requests] == [["base", "tuned", "stranger"]]
+        instance.add_dynamic_partitions("models", ["base", "tuned", "stranger"])
+        assert not sensor(context).dynamic_partitions_requests
+
+
+def test_a_family_file_with_a_mistake_is_reported_by_the_sensor(tmp_path: Path, families: Path) -> None:
+    (families / "broken.yaml").write_text("family: broken\nmodles: []\n")
+    sensor = defs.get_sensor_def("registered_models")
+    resource = WorkspaceResource(data=str(tmp_path), families=str(families))
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = sensor(dg.build_sensor_context(instance=instance, resources={"workspace": resource}))
+    assert "modles" in str(result.skip_reason)

@@ -1,0 +1,30 @@
+"""What all tests share. One BLAS thread, no network, and a family of tiny real checkpoints made once per session."""
+
+from __future__ import annotations
+
+import os
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with tiny Llama checkpoints: base, tuned (really trained a few steps from it), stranger, and bad ones."""
+    from tests.tiny import make_family
+
+    return make_family(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture
+def families(tmp_path: Path, checkpoints: Path) -> Path:
+    """A folder with one family file over the tiny checkpoints."""
+    from tests.tiny import write_family
+
+    return write_family(tmp_path / "families", checkpoints)

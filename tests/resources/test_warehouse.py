@@ -1,0 +1,153 @@
+"""The warehouse contract: atomic rows, publishing beside open readers, refusal of what cannot be trusted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from resources.warehouse import SCHEMA_VERSION, TABLES, TableStore, WarehouseError, current, publish, read
+from resources.warehouse import tables as tables_module
+
+ROW = {"model_id": "m", "layer": 0, "matrix": "q", "expert": -1, "rows": 2, "cols": 2, "singular_values": [2.0, 1.0]}
+STAMP = {"run_id": "r1", "code_version": "1"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TableStore:
+    return TableStore(tmp_path / "tables")
+
+
+def test_rows_come_back_with_their_provenance(store: TableStore) -> None:
+    store.write("decompositions", "m", [ROW], **STAMP, fingerprint="f")
+    (row,) = store.read("decompositions", "m")
+    assert row["singular_values"] == [2.0, 1.0]
+    assert (row["run_id"], row["code_version"]) == ("r1", "1")
+    assert row["materialized_at"].tzinfo is not None
+    assert row["residual"] is None
+    assert store.fingerprint("decompositions", "m") == "f"
+    assert store.fingerprint("decompositions", "other") is None
+
+
+def test_writing_again_replaces(store: TableStore) -> None:
+    store.write("decompositions", "m", [ROW, {**ROW, "layer": 1}], **STAMP)
+    store.write("decompositions", "m", [ROW], **STAMP)
+    assert len(store.read("decompositions", "m")) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        ([{**ROW, "surprise": 1}], "surprise"),
+        ([ROW, ROW], "twice"),
+        ([{k: v for k, v in ROW.items() if k != "layer"}], "layer"),
+    ],
+)
+def test_rows_outside_the_contract_are_refused(store: TableStore, rows: list[dict], complaint: str) -> None:
+    with pytest.raises(WarehouseError, match=complaint):
+        store.write("decompositions", "m", rows, **STAMP)
+    assert store.read("decompositions", "m") == []
+
+
+def test_a_failed_write_leaves_the_old_rows_and_no_litter(store: TableStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write("decompositions", "m", [ROW], **STAMP)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(OSError, match="No space"):
+        store.write("decompositions", "m", [ROW, {**ROW, "layer": 1}], **STAMP)
+    assert len(store.read("decompositions", "m")) == 1
+    assert [p.name for p in store.path("decompositions", "m").parent.iterdir()] == ["rows.parquet"]
+
+
+def test_every_table_of_the_contract_is_published_with_its_types_and_texts(store: TableStore, tmp_path: Path) -> None:
+    store.write("decompositions", "m", [ROW], **STAMP)
+    publish(store, tmp_path / "published")
+    with read(tmp_path / "published") as connection:
+        for table in TABLES.values():
+            described = connection.execute(f"DESCRIBE {table.name}").fetchall()
+            found = {name: type_ for name, type_, *_ in described}
+            expected = {c.name: c.type.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE") for c in table.columns}
+            assert found == expected
+        texts = connection.execute("SELECT count(*) FROM column_texts WHERE text <> ''").fetchone()
+        assert texts == (sum(len(table.columns) for table in TABLES.values()),)
+
+
+def test_a_reader_elsewhere_never_blocks_publishing_and_sees_the_new_file_next_time(
+    store: TableStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "published"
+    store.write("decompositions", "m", [ROW], **STAMP)
+    first = publish(store, folder)
+    program = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True);"
+        "sys.stdin.readline(); print(c.execute('select count(*) from decompositions').fetchone()[0])"
+    )
+    reader = subprocess.Popen(
+        [sys.executable, "-c", program, str(first.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert reader.stdout.readline() == "open\n"
+    store.write("decompositions", "n", [{**ROW, "model_id": "n"}], **STAMP)
+    for _ in range(4):  # more often than old versions are kept
+        second = publish(store, folder)
+    assert reader.communicate("\n", timeout=60)[0] == "1\n"
+    assert current(folder) == second.path
+    with read(folder) as connection:
+        assert connection.execute("SELECT count(*) FROM decompositions").fetchone() == (2,)
+
+
+def test_publishers_at_once_take_turns(store: TableStore, tmp_path: Path) -> None:
+    for i in range(6):
+        store.write("decompositions", f"m{i}", [{**ROW, "model_id": f"m{i}"}], **STAMP)
+    threads = [threading.Thread(target=publish, args=(store, tmp_path / "p")) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with read(tmp_path / "p") as connection:
+        assert connection.execute("SELECT count(*) FROM decompositions").fetchone() == (6,)
+        assert connection.execute("SELECT version FROM published").fetchone() == (3,)
+
+
+def test_a_file_cut_short_is_named_with_its_remedy_and_the_last_file_stays(store: TableStore, tmp_path: Path) -> None:
+    path = store.write("decompositions", "m", [ROW], **STAMP)
+    good = publish(store, tmp_path / "p")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(WarehouseError, match=r"rows\.parquet.*materialize decompositions for m again"):
+        publish(store, tmp_path / "p")
+    assert current(tmp_path / "p") == good.path
+    assert not list((tmp_path / "p").glob(".*.tmp"))
+    assert store.fingerprint("decompositions", "m") is None
+
+
+@pytest.mark.parametrize(("version", "complaint"), [(SCHEMA_VERSION + 1, "update rotoscale"), (0, "older")])
+def test_another_schema_version_is_refused(
+    store: TableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int, complaint: str
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(tables_module, "SCHEMA_VERSION", version)
+        store.write("decompositions", "m", [ROW], **STAMP)
+    with pytest.raises(WarehouseError, match=complaint):
+        store.read("decompositions", "m")
+    with pytest.raises(WarehouseError, match=complaint):
+        publish(store, tmp_path / "p")
+
+
+def test_a_published_file_of_a_newer_schema_is_not_touched(store: TableStore, tmp_path: Path) -> None:
+    published = publish(store, tmp_path / "p")
+    with duckdb.connect(str(published.path)) as connection:
+        connection.execute("UPDATE published SET schema_version = 99")
+    with pytest.raises(WarehouseError, match="update rotoscale"), read(tmp_path / "p"):
+        pass
+
+
+def test_reading_before_anything_was_published_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="rotoscale run"), read(tmp_path):
+        pass

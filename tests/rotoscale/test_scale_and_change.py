@@ -1,0 +1,110 @@
+"""Scale factors and tensor changes against hand-made cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rotoscale import MatrixError, row_change, scale_statistics, tensor_change
+from rotoscale.reading import read_comparison
+
+
+def test_a_uniform_factor_is_found_by_all_four_estimators_and_leaves_nothing_unexplained() -> None:
+    s = torch.linspace(5, 1, 40, dtype=torch.float64)
+    got = scale_statistics(s, 1.25 * s)
+    for alpha in (got.alpha_median, got.alpha_mean, got.alpha_least_squares, got.alpha_frobenius, got.alpha_bottom):
+        assert alpha == pytest.approx(1.25)
+    assert got.ratio_cv == pytest.approx(0, abs=1e-12)
+    assert got.unexplained == pytest.approx(0, abs=1e-12)
+
+
+def test_estimators_differ_where_scaling_is_not_uniform_and_agree_with_numpy() -> None:
+    b = np.linspace(5, 1, 50)
+    p = b * np.linspace(1.5, 1.0, 50)
+    got = scale_statistics(torch.from_numpy(b), torch.from_numpy(p))
+    ratio = p / b
+    assert got.alpha_median == pytest.approx(np.median(ratio))
+    assert got.alpha_mean == pytest.approx(ratio.mean())
+    assert got.alpha_least_squares == pytest.approx((b @ p) / (b @ b))
+    assert got.alpha_frobenius == pytest.approx(np.linalg.norm(p) / np.linalg.norm(b))
+    assert got.ratio_cv == pytest.approx(ratio.std() / ratio.mean())
+    assert (got.ratio_p05, got.ratio_p95) == pytest.approx((np.quantile(ratio, 0.05), np.quantile(ratio, 0.95)))
+    assert got.unexplained == pytest.approx(np.linalg.norm(p - got.alpha_least_squares * b) / np.linalg.norm(p))
+    assert got.alpha_top == pytest.approx(np.median(ratio[:5]))
+    assert got.alpha_bottom == pytest.approx(np.median(ratio[-5:]))
+    assert got.alpha_top > got.alpha_middle > got.alpha_bottom
+
+
+def test_negligible_components_stay_in_the_ratio_and_out_of_the_summaries() -> None:
+    b = torch.tensor([10.0, 5.0, 1e-4], dtype=torch.float64)
+    got = scale_statistics(b, torch.tensor([10.0, 5.0, 1.0], dtype=torch.float64))
+    assert got.alpha_mean == 1.0
+    assert got.ratio[2] == pytest.approx(1e4)
+
+
+def test_equal_spectra_have_scale_exactly_one() -> None:
+    s = torch.rand(100, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).sort(descending=True).values
+    got = scale_statistics(s, s)
+    assert (got.alpha_median, got.alpha_mean, got.alpha_least_squares, got.alpha_frobenius) == (1, 1, 1, 1)
+    assert got.unexplained == 0
+
+
+def test_a_zero_base_has_no_scale() -> None:
+    got = scale_statistics(torch.zeros(3), torch.ones(3))
+    assert got.alpha_median is None
+    assert got.ratio == [None, None, None]
+    with pytest.raises(MatrixError):
+        scale_statistics(torch.ones(3), torch.ones(4))
+
+
+def test_a_tensor_has_cosine_one_with_itself_in_float64() -> None:
+    W = torch.randn(300, 70, generator=torch.Generator().manual_seed(0))
+    got = tensor_change(W, W)
+    assert got.cosine == pytest.approx(1, abs=1e-15)
+    assert (got.relative_change, got.identical_share, got.largest_change) == (0, 1, 0)
+
+
+def test_rounding_alone_counts_as_identical_elements() -> None:
+    W = torch.randn(50, 50, generator=torch.Generator().manual_seed(0))
+    assert tensor_change(W, W.to(torch.bfloat16)).identical_share == 1
+    assert tensor_change(W, W.to(torch.bfloat16)).relative_change == pytest.approx(0.0017, rel=0.2)
+
+
+def test_changes_agree_with_numpy() -> None:
+    generator = torch.Generator().manual_seed(1)
+    b, p = torch.randn(6, 9, generator=generator), torch.randn(6, 9, generator=generator)
+    got, x, y = tensor_change(b, p), b.double().numpy(), p.double().numpy()
+    assert got.relative_change == pytest.approx(np.linalg.norm(y - x) / np.linalg.norm(x))
+    assert got.cosine == pytest.approx((x * y).sum() / np.linalg.norm(x) / np.linalg.norm(y))
+    assert got.largest_change == pytest.approx(np.abs(y - x).max())
+    rows = row_change(b, p)
+    nx, ny = np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)
+    assert rows.row_norm_ratio == pytest.approx((ny / nx).mean())
+    assert rows.row_cosine == pytest.approx(((x * y).sum(1) / nx / ny).mean())
+    assert tensor_change(torch.zeros(3), torch.ones(3)).relative_change is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"relative_change": 0.0}, "nothing was changed"),
+        ({"nf": 0.001}, "unchanged"),
+        ({"nf_over_unrelated": 0.97}, "does not descend"),
+        ({"nf_over_null": 0.7}, "turned together more"),
+        ({"nf_over_null": 1.0}, "as noise of the same size"),
+        ({"nf_over_null": 1.4}, "came apart"),
+        ({"alpha": 0.98}, "weight decay"),
+    ],
+)
+def test_the_reading_follows_the_numbers(changed: dict[str, float], expected: str) -> None:
+    facts = {
+        "relative_change": 0.05,
+        "alpha": 1.01,
+        "alpha_p05": 1.0,
+        "alpha_p95": 1.02,
+        "nf": 0.1,
+        "nf_over_unrelated": 0.1,
+        "nf_over_null": 1.0,
+    }
+    assert expected in read_comparison(**{**facts, **changed})
