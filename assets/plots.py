@@ -75,6 +75,7 @@ def by_layer(rows: Sequence[dict[str, Any]], column: str, label: str, line: floa
         if drawn:
             axes.plot(*zip(*drawn, strict=True), marker="o", markersize=3, label=matrix, color=colour)
     axes.axhline(line, color="grey", linestyle="--", linewidth=1)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     return _finished(figure)
 
 

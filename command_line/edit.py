@@ -105,4 +105,3 @@ def _plan(recipe: str, options: dict[str, Any]) -> Any:
     if options["of_noise"]:
         described["of"] = "noise"
     return read_plan({"recipe": recipe, **described})
-

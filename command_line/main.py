@@ -23,7 +23,8 @@ _COMMANDS = {
     "families": "List the registered models and how far each one is.",
     "publish": "Publish all finished tables as the next DuckDB file.",
     "doctor": "Check the installation, the device, the folders and every file in them.",
-    "ui": "Start the Dagster UI with everything there to materialize.",
+    "ui": "Start the Dagster UI and the dashboard.",
+    "dashboard": "Start the dashboard alone.",
 }
 
 
