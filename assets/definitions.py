@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.behaviour import edited_checkpoints, evaluation_scores
 from assets.checkpoints import checkpoints
 from assets.common import WorkspaceResource
 from assets.sensors import registered_models
@@ -11,7 +12,7 @@ from assets.structure import comparison_statistics, decompositions
 from assets.warehouse import warehouse
 
 defs = dg.Definitions(
-    assets=[checkpoints, decompositions, comparison_statistics, warehouse],
+    assets=[checkpoints, decompositions, comparison_statistics, edited_checkpoints, evaluation_scores, warehouse],
     sensors=[
         registered_models,
         dg.AutomationConditionSensorDefinition(

@@ -37,14 +37,66 @@ def comparison_fingerprint(workspace: Workspace, entry: ModelEntry) -> str:
     return fingerprint("comparison", CODE_VERSION, versions.DECOMPOSITION, versions.COMPARISON, hashes, settings)
 
 
+def edit_mark(workspace: Workspace, entry: ModelEntry) -> str:
+    """Weights of the pair, wanted recipes, method versions, seed, and what is to be kept on disk."""
+    from resources.edits.plan import DEFAULT_RECIPES
+
+    hashes = [workspace.facts(model)["content_hash"] for model in (entry.base or entry.id, entry.id)]
+    recipes = workspace.registry.families[entry.family].recipes or DEFAULT_RECIPES
+    settings = [workspace.settings.seed, workspace.settings.keep_edits]
+    facts = [hashes, entry.role, recipes, settings]
+    return fingerprint("edits", CODE_VERSION, versions.DECOMPOSITION, versions.EDIT, facts)
+
+
+def edit_fingerprint(workspace: Workspace, entry: ModelEntry) -> str:
+    """The mark of the edits, unless one of them was taken off the disk by hand (NotReady)."""
+    for row in workspace.tables.read("edited_checkpoints", entry.id):
+        if row["path"] and not (workspace.settings.edits / row["edit_id"] / "edit.json").is_file():
+            raise NotReady(f"{row['path']} is gone; materialize edited_checkpoints for {entry.id} again")
+    return edit_mark(workspace, entry)
+
+
+def evaluation_fingerprint(workspace: Workspace, entry: ModelEntry) -> str:
+    """Weights of the model, its base and its edits, tasks and prompts, versions and settings of the harness."""
+    from resources.evaluation.harness import Harness
+    from resources.evaluation.subjects import model_dtype
+
+    hashes = [workspace.facts(model)["content_hash"] for model in (entry.base or entry.id, entry.id)]
+    edits = [(row["edit_id"], row["content_hash"]) for row in workspace.tables.read("edited_checkpoints", entry.id)]
+    evaluation = workspace.registry.families[entry.family].evaluation
+    folder = evaluation.include_path
+    folders = [folder, *(path for path in sorted(folder.rglob("*")) if path.is_dir())] if folder else []
+    tasks = [evaluation.tasks, evaluation.prompts, file_signature(folders)]
+    settings = [workspace.settings.seed, model_dtype(workspace.settings.device)]
+    scale = workspace.tables.fingerprint("scale_statistics", entry.id)
+    methods = [versions.EVALUATION, versions.PROBE, Harness.version()]
+    return fingerprint("evaluation", CODE_VERSION, methods, hashes, edits, tasks, settings, scale)
+
+
 FINGERPRINTS: dict[str, tuple[Callable[[Workspace, ModelEntry], str], tuple[str, ...]]] = {
     "checkpoints": (checkpoint_fingerprint, ("models",)),
     "decompositions": (decomposition_fingerprint, ("decompositions",)),
     "scale_statistics": (comparison_fingerprint, ("scale_statistics",)),
     "rotation_statistics": (comparison_fingerprint, ("rotation_statistics",)),
     "tensor_changes": (comparison_fingerprint, ("tensor_changes", "coverage")),
+    "edited_checkpoints": (edit_fingerprint, ("edited_checkpoints",)),
+    "evaluation_scores": (
+        evaluation_fingerprint,
+        (
+            "evaluation_scores",
+            "evaluation_samples",
+            "evaluation_contrasts",
+            "generations",
+            "attention_temperature",
+            "representation_similarity",
+        ),
+    ),
 }
 """Per partitioned asset: how its fingerprint is taken, and the tables that carry it."""
+
+
+STRUCTURE = ("checkpoints", "decompositions", "scale_statistics", "rotation_statistics", "tensor_changes")
+"""The assets of a mere comparison of weights, which makes no edits and runs no model."""
 
 
 def pending(workspace: Workspace, model_id: str, assets: Iterable[str] = FINGERPRINTS) -> list[str]:

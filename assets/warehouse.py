@@ -5,7 +5,15 @@ import dagster as dg
 from assets.common import CODE_VERSION, WorkspaceResource, failure
 from rotoscale.errors import RotoscaleError
 
-UPSTREAM = ("checkpoints", "decompositions", "scale_statistics", "rotation_statistics", "tensor_changes")
+UPSTREAM = (
+    "checkpoints",
+    "decompositions",
+    "scale_statistics",
+    "rotation_statistics",
+    "tensor_changes",
+    "edited_checkpoints",
+    "evaluation_scores",
+)
 
 
 @dg.asset(

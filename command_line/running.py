@@ -60,17 +60,21 @@ def prepare_home(space: Workspace) -> None:
     os.environ["DAGSTER_HOME"] = str(home)
 
 
-def materialize(space: Workspace, models: Sequence[str], console: Console) -> Outcome:
+def materialize(
+    space: Workspace, models: Sequence[str], console: Console, assets: Sequence[str] | None = None
+) -> Outcome:
     """Bring models up to date, in an order in which references come first, and publish if anything changed.
 
-    A model that fails is reported and the others go on.
+    `assets` narrows what is brought up to date. A model that fails is reported and the others go on.
     """
-    from assets.freshness import pending
+    from assets.freshness import FINGERPRINTS, pending
+
+    assets = tuple(FINGERPRINTS) if assets is None else assets
 
     outcome = Outcome()
     work: dict[str, list[str]] = {}
     for entry in space.registry.closure(models):
-        waiting = pending(space, entry.id)
+        waiting = pending(space, entry.id, assets)
         if waiting:
             work[entry.id] = waiting
         else:
@@ -81,7 +85,6 @@ def materialize(space: Workspace, models: Sequence[str], console: Console) -> Ou
     import dagster as dg
 
     from assets.definitions import defs
-    from assets.freshness import FINGERPRINTS
     from assets.sensors import add_keys
 
     job = defs.resolve_implicit_global_asset_job_def()
@@ -89,7 +92,7 @@ def materialize(space: Workspace, models: Sequence[str], console: Console) -> Ou
         add_keys(instance, list(work))
         for model in work:
             # Judged again: what came before may have changed what this one needs.
-            waiting = pending(space, model, FINGERPRINTS)
+            waiting = pending(space, model, assets)
             failure = _execute(job, instance, waiting, model)
             if failure:
                 outcome.failed[model] = failure

@@ -10,6 +10,7 @@ from rotoscale.errors import MatrixError
 
 if TYPE_CHECKING:
     from resources.checkpoints import Checkpoint, MatrixKey
+    from rotoscale.change import TensorChange
 
 
 def common_matrices(base: Checkpoint, post: Checkpoint) -> list[MatrixKey]:
@@ -38,8 +39,6 @@ def other_changes(base: Checkpoint, post: Checkpoint) -> Iterator[dict[str, Any]
     Rows carry the name that the post model stores the tensor under. Where only the first dimension differs (a
     vocabulary that grew) the common rows are compared; tensors of otherwise different shape are left to `coverage`.
     """
-    import torch
-
     from rotoscale.change import tensor_change
 
     in_base = set(base.others())
@@ -56,9 +55,13 @@ def other_changes(base: Checkpoint, post: Checkpoint) -> Iterator[dict[str, Any]
             "tensor": post.structure.canonical.get(name, name),
             "principal": False,
             "shape": list(p.shape),
-            **asdict(tensor_change(b, p)),
-            "base_norm": float(torch.linalg.vector_norm(b.to(torch.float64))),
+            **change_columns(tensor_change(b, p)),
         }
+
+
+def change_columns(change: TensorChange) -> dict[str, Any]:
+    """Columns of `tensor_changes` for one tensor's change."""
+    return {name: value for name, value in asdict(change).items() if name != "norm"}
 
 
 def _comparable(first: tuple[int, ...], second: tuple[int, ...]) -> bool:

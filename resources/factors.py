@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +45,8 @@ class FactorStore:
         """Where the factors of a weight lie, whether or not they exist."""
         return self.folder / weight_hash[:2] / f"{weight_hash}-{versions.DECOMPOSITION}.safetensors"
 
-    def find(self, weight_hash: str) -> StoredFactors | None:
-        """Stored factors of a weight, marked as used now; None when there are none that can be read."""
+    def find(self, weight_hash: str, device: str = "cpu") -> StoredFactors | None:
+        """Stored factors of a weight, on `device`, marked as used now; None when there are none that can be read."""
         from safetensors import SafetensorError, safe_open
 
         from rotoscale.decomposition import Decomposition
@@ -71,7 +71,7 @@ class FactorStore:
             residual=float(facts["residual"]),
             orthogonality_error=float(facts["orthogonality_error"]),
         )
-        return StoredFactors(decomposition, float(facts["seconds"]), found=True)
+        return StoredFactors(decomposition.to(device), float(facts["seconds"]), found=True)
 
     def get(self, weight_hash: str, weight: torch.Tensor, device: str = "cpu") -> StoredFactors:
         """Factors of `weight` (m x n), whose hash is `weight_hash`: found, or computed and stored under a lock.
@@ -83,13 +83,13 @@ class FactorStore:
 
         from rotoscale.decomposition import decompose
 
-        stored = self.find(weight_hash)
+        stored = self.find(weight_hash, device)
         if stored:
             return stored
         locks = self.folder / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         with FileLock(locks / weight_hash[:_LOCK_STRIPE]):
-            stored = self.find(weight_hash)  # somebody else may have finished it while we waited
+            stored = self.find(weight_hash, device)  # somebody else may have finished it while we waited
             if stored:
                 return stored
             start = time.perf_counter()
@@ -98,8 +98,37 @@ class FactorStore:
             self._save(weight_hash, decomposition, seconds)
         return StoredFactors(decomposition, seconds, found=False)
 
-    def _save(self, weight_hash: str, decomposition: Decomposition, seconds: float) -> None:
+    def get_with_long(self, weight_hash: str, weight: torch.Tensor, device: str = "cpu") -> Decomposition:
+        """Factors of a base, with its long vectors (float32), which every comparison with a descendant needs."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        decomposition = self.get(weight_hash, weight, device).decomposition
+        if decomposition.long is not None:
+            return decomposition
+        path = self._long_path(weight_hash)
+        try:
+            long = load_file(path)["long"]
+            os.utime(path)
+        except (SafetensorError, OSError):
+            long = decomposition.long_vectors(weight).float()
+            self._write(path, {"long": long}, {})
+        return replace(decomposition, long=long.to(decomposition.short.device))
+
+    def _long_path(self, weight_hash: str) -> Path:
+        path = self.path(weight_hash)
+        return path.with_name(f"{path.stem}-long.safetensors")
+
+    def _write(self, path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) -> None:
         from safetensors.torch import save_file
+
+        try:
+            with replacing(path) as temporary:
+                save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary, facts)
+        except OSError:
+            return  # a full disk costs the storing, not the result
+
+    def _save(self, weight_hash: str, decomposition: Decomposition, seconds: float) -> None:
 
         tensors = {"singular_values": decomposition.singular_values, "short": decomposition.short}
         if decomposition.long is not None:
@@ -112,11 +141,7 @@ class FactorStore:
             "orthogonality_error": repr(decomposition.orthogonality_error),
             "seconds": repr(seconds),
         }
-        try:
-            with replacing(self.path(weight_hash)) as temporary:
-                save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary, facts)
-        except OSError:
-            return
+        self._write(self.path(weight_hash), tensors, facts)
 
     def trim(self) -> int:
         """Remove the least recently used factors until at most `limit_bytes` remain; returns how many went.

@@ -8,6 +8,7 @@
 | ROTOSCALE_WORKERS | worker processes for large models, one BLAS thread each | number of cores |
 | ROTOSCALE_NULL_LAYERS | layers that get a simulated null: `all`, or how many, evenly spread | chosen by model size |
 | ROTOSCALE_FACTOR_GB | size limit of the factor store | 50 |
+| ROTOSCALE_KEEP_EDITS | edited checkpoints kept after scoring: `all`, `none`, or recipe names with commas | by size |
 | ROTOSCALE_SEED | seed of every random draw | 0 |
 """
 
@@ -38,6 +39,8 @@ class Settings:
     null_layers: int | None = None
     factor_gigabytes: float = 50.0
     seed: int = 0
+    keep_edits: str = ""
+    """`all`, `none`, or names of recipes with commas; empty leaves it to the model's size (resources/edits)."""
 
     @property
     def tables(self) -> Path:
@@ -70,6 +73,11 @@ class Settings:
         return self.data / "edits"
 
     @property
+    def evaluations(self) -> Path:
+        """Finished scores and probes, so that nothing is scored twice."""
+        return self.data / "evaluations"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's instance."""
         return self.data / "dagster"
@@ -90,6 +98,7 @@ def load_settings() -> Settings:
         null_layers=_null_layers(),
         factor_gigabytes=_number("ROTOSCALE_FACTOR_GB", 50.0, least=0),
         seed=int(_number("ROTOSCALE_SEED", 0, least=0)),
+        keep_edits=(os.environ.get("ROTOSCALE_KEEP_EDITS") or "").strip(),
     )
 
 

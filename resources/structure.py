@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from resources.atomic import write_text
 from resources.checkpoints import MatrixKey, open_checkpoint, weight_hash
+from resources.comparison import change_columns
 from resources.factors import FactorStore, StoredFactors
 from rotoscale import versions
 from rotoscale.errors import MatrixError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from resources.checkpoints import Checkpoint
+    from rotoscale.change import TensorChange
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,12 @@ def compare_matrices(task: PairTask) -> dict[str, dict[str, Any]]:
     finished = task.pairs / name[:2] / f"{name}.json"
     rows = _finished_pair(finished)
     if rows is None:
-        store = FactorStore(task.factors)
-        scale, rotation = _statistics(task, store, base, hash_base, post, hash_post)
         change = tensor_change(base, post)
+        scale, rotation = _statistics(task, base, hash_base, post, hash_post, change)
         rows = {
             "scale_statistics": scale,
             "rotation_statistics": {**rotation, **asdict(row_change(base, post))},
-            "tensor_changes": {**asdict(change), "shape": list(base.shape), "base_norm": _norm(base)},
+            "tensor_changes": {**change_columns(change), "shape": list(base.shape)},
         }
         write_text(finished, json.dumps(rows))
     place = _place(task.key)
@@ -141,28 +142,35 @@ def _finished_pair(path: Path) -> dict[str, dict[str, Any]] | None:
 
 
 def _statistics(
-    task: PairTask, store: FactorStore, base: torch.Tensor, hash_base: str, post: torch.Tensor, hash_post: str
+    task: PairTask, base: torch.Tensor, hash_base: str, post: torch.Tensor, hash_post: str, change: TensorChange
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     from rotoscale.decomposition import decompose
     from rotoscale.null import gaussian_step, null_nf
     from rotoscale.overlap import overlaps
-    from rotoscale.rotation import nf_of, rotation_statistics
+    from rotoscale.rotation import nf_of, rotation_statistics, unturned
     from rotoscale.scale import scale_statistics
 
-    first = store.get(hash_base, base, task.device).decomposition
-    second = first if hash_base == hash_post else store.get(hash_post, post, task.device).decomposition
+    store = FactorStore(task.factors)
+    if hash_base == hash_post:
+        same = store.get(hash_base, base, task.device).decomposition
+        scale = scale_statistics(same.singular_values, same.singular_values)
+        rotation = asdict(unturned(same.shape, same.numerical_rank))
+        nothing = {"nf_null": 0.0, "nf_null_simulated": None, "null_seed": None, "nf_over_null": None}
+        return asdict(scale), {**rotation, **nothing, "base_error": 0.0, "relative_change": 0.0}
+    first = store.get_with_long(hash_base, base, task.device)
+    second = store.get(hash_post, post, task.device).decomposition
     scale = scale_statistics(first.singular_values, second.singular_values)
-    overlap = overlaps(base, first, post, second)
-    rotation = asdict(rotation_statistics(overlap, scale.alpha_least_squares))
-    del overlap, second
-    change_norm = _norm(post, base)
-    seed = _seed(task.seed, hash_base, hash_post)
-    rotation["base_error"] = change_norm / _norm(post) if _norm(post) else None
-    rotation["relative_change"] = change_norm / _norm(base) if _norm(base) else None
+    rotation = asdict(rotation_statistics(overlaps(base, first, post, second), scale.alpha_least_squares))
+    post_norm = float(second.singular_values.norm())
+    del second
+    change_norm = change.norm
+    rotation["base_error"] = change_norm / post_norm if post_norm else None
+    rotation["relative_change"] = change.relative_change
     rotation["nf_null"] = null_nf(first.singular_values[: first.numerical_rank], change_norm, first.shape)
     rotation["nf_null_simulated"] = None
     rotation["null_seed"] = None
-    if task.simulate_null and change_norm > 0 and first.numerical_rank > 0:
+    if task.simulate_null and first.numerical_rank > 0:
+        seed = _seed(task.seed, hash_base, hash_post)
         noisy = gaussian_step(base, change_norm, seed)
         simulated = nf_of(overlaps(base, first, noisy, decompose(noisy, task.device)))
         rotation["nf_null_simulated"] = min(simulated, rotation["nf_unrelated"])
@@ -180,15 +188,6 @@ def _factors(location: Location, key: MatrixKey, factors: Path, device: str) -> 
 
 def _place(key: MatrixKey) -> dict[str, Any]:
     return {"layer": key.layer, "matrix": key.matrix, "expert": key.expert}
-
-
-def _norm(tensor: torch.Tensor, minus: torch.Tensor | None = None) -> float:
-    """|tensor - minus|_F accumulated in float64, a few rows at a time."""
-    total = 0.0
-    for i, rows in enumerate(tensor.split(512)):
-        rows = rows.double() if minus is None else rows.double() - minus[i * 512 : i * 512 + rows.shape[0]].double()
-        total += float(rows.square().sum())
-    return total**0.5
 
 
 def _seed(seed: int, *hashes: str) -> int:

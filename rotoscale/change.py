@@ -11,7 +11,7 @@ import torch
 
 from rotoscale.errors import MatrixError
 
-_CHUNK = 1 << 22
+_CHUNK = 1 << 19
 """Elements converted to float64 at a time: an embedding of a large vocabulary never exists in double as a whole."""
 
 
@@ -25,6 +25,10 @@ class TensorChange:
     identical_share: float
     """Share of elements that are bit-identical after rounding both to the post's dtype."""
     largest_change: float
+    base_norm: float
+    """|W_b|."""
+    norm: float
+    """|W_p - W_b|."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,21 @@ def tensor_change(base: torch.Tensor, post: torch.Tensor) -> TensorChange:
         cosine=bp / (bb * pp) ** 0.5 if bb and pp else None,
         identical_share=identical / base.numel() if base.numel() else 1.0,
         largest_change=largest,
+        base_norm=bb**0.5,
+        norm=dd**0.5,
     )
 
 
 def row_change(base: torch.Tensor, post: torch.Tensor) -> RowChange:
     """Mean ratio of row norms and mean cosine between matching rows of two matrices (m x n)."""
-    b, p = base.to(torch.float64), post.to(torch.float64)
-    nb, np_ = torch.linalg.vector_norm(b, dim=1), torch.linalg.vector_norm(p, dim=1)
-    kept = (nb > 0) & (np_ > 0)
-    if not bool(kept.any()):
-        return RowChange(None, None)
-    inner = (b * p).sum(1)[kept]
-    return RowChange(float((np_ / nb)[kept].mean()), float((inner / (nb * np_)[kept]).mean()))
+    ratio = cosine = 0.0
+    kept = 0
+    rows = max(1, _CHUNK // max(1, base.shape[1]))
+    for b, p in zip(base.split(rows), post.split(rows), strict=True):
+        b, p = b.to(torch.float64), p.to(torch.float64)
+        bb, pp, bp = (torch.linalg.vecdot(x, y) for x, y in ((b, b), (p, p), (b, p)))
+        there = (bb > 0) & (pp > 0)
+        kept += int(there.sum())
+        ratio += float((pp[there] / bb[there]).sqrt().sum())
+        cosine += float((bp[there] / (bb[there] * pp[there]).sqrt()).sum())
+    return RowChange(ratio / kept, cosine / kept) if kept else RowChange(None, None)

@@ -12,11 +12,11 @@ SVD, whose long-side vectors are then kept. The route taken is recorded in `kern
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from rotoscale.linalg import EPSILON, as_matrix, full_svd, product, symmetric_eigen
+from rotoscale.linalg import EPSILON, as_matrix, full_svd, product, symmetric_eigen, working_device
 
 ORTHOGONALITY_TOLERANCE = 1e-6
 """Largest entry of `U^T U - I` accepted from the fast route (an NF error of at most about the same size)."""
@@ -27,7 +27,7 @@ _RESIDUAL_PROBES = 16
 
 @dataclass(frozen=True)
 class Decomposition:
-    """Factors of one matrix W (m x n), r = min(m, n), in float64.
+    """Factors of one matrix W (m x n), r = min(m, n), in float64 (kept long vectors may be float32).
 
     short: vectors of the shorter side (r x r, columns): V for tall and square W, U for wide W.
     long: vectors of the longer side (max(m, n) x r), or None when they are to be had as `T short / s`.
@@ -52,13 +52,29 @@ class Decomposition:
         s = self.singular_values
         return int((s > max(self.shape) * EPSILON * s[0]).sum())
 
+    @property
+    def condition(self) -> float:
+        """s[0] over the smallest singular value within the numerical rank; infinite for a zero matrix."""
+        rank = self.numerical_rank
+        return float(self.singular_values[0] / self.singular_values[rank - 1]) if rank else float("inf")
+
+    def to(self, device: torch.device | str) -> Decomposition:
+        """The same factors on the working device of `device`."""
+        device = working_device(device)
+        return replace(
+            self,
+            singular_values=self.singular_values.to(device),
+            short=self.short.to(device),
+            long=None if self.long is None else self.long.to(device),
+        )
+
     def long_vectors(self, W: torch.Tensor) -> torch.Tensor:
         """Vectors of the longer side (max(m, n) x r); `W` is the decomposed matrix. Zero where s is zero."""
         if self.long is not None:
             return self.long
         T = tall(as_matrix(W, self.short.device))
         s = self.singular_values
-        return product(T, self.short) * torch.where(s > 0, 1 / s, 0.0)
+        return product(T, self.short).mul_(torch.where(s > 0, 1 / s, 0.0))
 
     def left(self, W: torch.Tensor) -> torch.Tensor:
         """Left singular vectors U (m x r, columns)."""

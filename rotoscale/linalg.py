@@ -31,9 +31,11 @@ def as_matrix(W: torch.Tensor, device: torch.device | str = "cpu") -> torch.Tens
     if W.ndim != 2 or 0 in W.shape:
         raise MatrixError(f"expected a matrix, found shape {tuple(W.shape)}; pass one two-dimensional weight")
     W = W.detach().to(working_device(device), torch.float64)
-    bad = int((~torch.isfinite(W)).sum())
-    if bad:
-        raise MatrixError(f"{bad} of {W.numel()} entries are NaN or infinite; such a weight has no singular values")
+    # A sum is finite only if every term is, unless finite terms overflow it: then they are counted one by one.
+    if not bool(torch.isfinite(W.sum())):
+        bad = int((~torch.isfinite(W)).sum())
+        if bad:
+            raise MatrixError(f"{bad} of {W.numel()} entries are NaN or infinite; such a weight has no singular values")
     return W
 
 

@@ -43,4 +43,4 @@ def gaussian_step(W_base: torch.Tensor, change_norm: float, seed: int) -> torch.
     generator = torch.Generator().manual_seed(seed)
     G = torch.randn(W_base.shape, generator=generator, dtype=torch.float64)
     G *= change_norm / float(torch.linalg.vector_norm(G))
-    return W_base.to(torch.float64) + G.to(W_base.device)
+    return G.to(W_base.device).add_(W_base)

@@ -16,6 +16,8 @@ from rotoscale.overlap import Overlaps
 from rotoscale.scale import band_slices
 
 PICTURE_SIZE = 64
+_POLAR_STEPS = 14
+_SETTLED = 1e-3
 INTRUDER_TOP = 10
 INTRUDER_COSINE = 0.5
 
@@ -86,6 +88,12 @@ def rotation_statistics(overlap: Overlaps, alpha: float | None) -> RotationStati
     )
 
 
+def unturned(shape: tuple[int, int], rank: int) -> RotationStatistics:
+    """Statistics of a matrix against itself, without any arithmetic: exactly zero, whatever the matrix."""
+    identity = torch.eye(rank, dtype=torch.float64)
+    return rotation_statistics(Overlaps(identity, identity, identity.diagonal(), identity.diagonal(), shape), 1.0)
+
+
 def nf_of(overlap: Overlaps) -> float:
     """NF alone, for a simulated null: `|A^T B - I|_F / sqrt(r)`."""
     return _distance_to_identity(product(overlap.A.T, overlap.B)) / overlap.rank**0.5
@@ -99,7 +107,21 @@ def _distance_to_identity(X: torch.Tensor) -> float:
 
 
 def orthogonal_polar(X: torch.Tensor) -> torch.Tensor:
-    """The orthogonal polar factor `U V^T` of a square X (r x r), the nearest orthogonal matrix (Procrustes)."""
+    """The orthogonal polar factor `U V^T` of a square X (r x r), the nearest orthogonal matrix (Procrustes).
+
+    Newton and Schulz's iteration in float32, finished by two steps in float64; where X is too close to singular for
+    it to settle soon, a float64 SVD.
+    """
+    Y = (X / 2).float()  # X is a sum of two overlaps: its singular values lie between 0 and 2
+    identity = torch.eye(X.shape[0], dtype=Y.dtype, device=Y.device)
+    for _ in range(_POLAR_STEPS):
+        gram = product(Y.T, Y)
+        if float((gram - identity).abs().max()) < _SETTLED:
+            Z = Y.double()
+            for _ in range(2):
+                Z = 1.5 * Z - 0.5 * product(Z, product(Z.T, Z))
+            return Z
+        Y = 1.5 * Y - 0.5 * product(Y, gram)
     U, _, V = full_svd(X)
     return product(U, V.T)
 

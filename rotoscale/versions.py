@@ -5,3 +5,13 @@ DECOMPOSITION = "svd-1"
 
 COMPARISON = "pair-1"
 """Change it whenever the same pair of matrices could give other statistics."""
+
+EDIT = "edit-1"
+"""Part of every edited checkpoint's identity: change it whenever the same plan could give other weights."""
+
+EVALUATION = "evaluation-1"
+"""Part of every stored score's identity: change it whenever the same model and task could give another score."""
+
+PROBE = "probe-1"
+"""Of stored texts, attention entropies and similarities: change it whenever the same model and prompts could give
+another result."""
