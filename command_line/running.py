@@ -70,7 +70,6 @@ def materialize(
     from assets.freshness import FINGERPRINTS, pending
 
     assets = tuple(FINGERPRINTS) if assets is None else assets
-
     outcome = Outcome()
     work: dict[str, list[str]] = {}
     for entry in space.registry.closure(models):
@@ -79,7 +78,7 @@ def materialize(
             work[entry.id] = waiting
         else:
             outcome.fresh.append(entry.id)
-    if not work and any(space.settings.published.glob("warehouse-*.duckdb")):
+    if not work and space.published_is_current():
         return outcome
     prepare_home(space)
     import dagster as dg

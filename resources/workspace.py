@@ -77,6 +77,14 @@ class Workspace:
             raise NotReady(f"{model_id} is quarantined: {rows[0]['status_reason']}")
         return rows[0]
 
+    def published_is_current(self) -> bool:
+        """Whether everything that was written is published: a run may be killed between the two."""
+        pointer = self.settings.published / "current"
+        if not pointer.exists():
+            return False
+        written = self.settings.tables.glob("*/*/*.parquet")
+        return max((file.stat().st_mtime_ns for file in written), default=0) <= pointer.stat().st_mtime_ns
+
     def publish(self) -> Published:
         """Publish all tables as the next DuckDB file, and keep the factor store within its limit."""
         self.factors.trim()

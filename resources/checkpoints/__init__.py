@@ -6,7 +6,8 @@
 
 Read on in ``checkpoint`` (what a checkpoint can be asked), ``architectures`` (layouts as data), ``header`` and
 ``inventory`` (what is on disk), ``structure`` (both brought together), ``tensors`` (bytes to numbers), ``adapter``
-(LoRA), ``quantization`` (fp8), ``errors`` (all that can be wrong). Importing this package does not import torch.
+(LoRA), ``quantization`` (fp8), ``writer`` (edited copies), ``errors`` (all that can be wrong). Importing this package
+does not import torch.
 """
 
 from __future__ import annotations

@@ -75,7 +75,8 @@ def is_adapter(folder: Path) -> bool:
     whole = [name for name in (SINGLE, INDEX) if (folder / name).exists()]
     if whole and (folder / ADAPTER_WEIGHTS).exists():
         raise CheckpointError(
-            f"{folder}: holds an adapter ({ADAPTER_WEIGHTS}) and a whole model ({whole[0]}). Keep one of them per folder."
+            f"{folder}: holds an adapter ({ADAPTER_WEIGHTS}) and a whole model ({whole[0]}). "
+            "Keep one of them per folder."
         )
     return not whole
 
@@ -176,7 +177,7 @@ class Checkpoint:
         from resources.checkpoints.tensors import read_part
 
         part = self._part(key)
-        matrix = read_part(part, self.scale(part.entry), str(key))
+        matrix = read_part(part, self.fp8_scale(part.entry), str(key))
         if self.adapter is not None:
             self.adapter.add_to_matrix(matrix, part, self._canonical(part.entry), str(key))
         return matrix
@@ -184,7 +185,7 @@ class Checkpoint:
     def _canonical(self, entry: TensorEntry) -> str:
         return self.layout.canonical(entry.name)
 
-    def scale(self, entry: TensorEntry) -> Scale | None:
+    def fp8_scale(self, entry: TensorEntry) -> Scale | None:
         """The scale of an fp8 tensor; None for all others."""
         return scale_of(entry, self.inventory, self.config) if self.quantization else None
 
@@ -214,8 +215,8 @@ class Checkpoint:
             replaced = self.adapter.replacement(name)
             if replaced is not None:
                 return self.adapter.add_to_other(read_whole(replaced, None, name), name)
-            return self.adapter.add_to_other(read_whole(entry, self.scale(entry), name), name)
-        return read_whole(entry, self.scale(entry), name)
+            return self.adapter.add_to_other(read_whole(entry, self.fp8_scale(entry), name), name)
+        return read_whole(entry, self.fp8_scale(entry), name)
 
     def coverage(self) -> list[TensorCoverage]:
         """What becomes of every tensor on disk: of the base, then of the adapter."""

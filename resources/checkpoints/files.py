@@ -64,7 +64,7 @@ def safe_member(folder: Path, name: str, roots: Roots) -> Path:
         ) from None
     if not any(real.is_relative_to(root.resolve()) for root in roots):
         raise UnsafePath(
-            f"{path}: the link points to {real}, outside {roots[0]}. Copy the file into the folder, or allow its folder "
+            f"{path}: the link points to {real}, outside {roots[0]}. Copy the file into the folder, or allow that one "
             "explicitly."
         )
     return path

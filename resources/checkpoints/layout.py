@@ -45,6 +45,7 @@ class Block:
     name: str
     optional: bool
     variants: dict[str, tuple[TensorSpec, ...]]
+    when: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,11 @@ class Sizes:
                 )
             self._known[formula] = value
         return self._known[formula]
+
+    def agrees(self, conditions: dict[str, Any]) -> bool:
+        """Whether the configuration, or what its silence means, has all these values."""
+        said = (self.config[key] if key in self.config else self.defaults.get(key) for key in conditions)
+        return all(value == wanted for value, wanted in zip(said, conditions.values(), strict=True))
 
     def get(self, name: str) -> int | None:
         """The value, or None when the configuration lacks it."""
@@ -210,7 +216,7 @@ def layouts() -> dict[str, Layout]:
             embedding=raw["embedding"],
             head=raw["head"],
             sizes=common["sizes"] | raw.get("sizes", {}),
-            blocks=tuple(_block(name, variants) for name, variants in raw["blocks"].items()),
+            blocks=tuple(_block(name, variants, raw.get("when", {})) for name, variants in raw["blocks"].items()),
             qk_norm=tuple(raw.get("qk_norm", ())),
             aliases=tuple((old, new) for old, new in raw.get("aliases", ())),
             skipped=tuple((re.compile(pattern), reason) for pattern, reason in rules),
@@ -223,11 +229,12 @@ def layouts() -> dict[str, Layout]:
     return found
 
 
-def _block(name: str, variants: dict[str, list[dict[str, Any]]]) -> Block:
+def _block(name: str, variants: dict[str, list[dict[str, Any]]], when: dict[str, dict[str, Any]]) -> Block:
     return Block(
         name=name.rstrip("?"),
         optional=name.endswith("?"),
         variants={key: tuple(_spec(entry) for entry in entries) for key, entries in variants.items()},
+        when=when,
     )
 
 
@@ -280,6 +287,6 @@ def find_layout(config: dict[str, Any], config_path: Path, tensor_names: list[st
         f"{config_path}: unknown architecture, model_type {outer!r}"
         + (f" with text model {shown(model_type)!r}" if shown(model_type) != outer else "")
         + f". Tensors found: {names}. Describe where its matrices live in "
-        "resources/checkpoints/architectures/<name>.yaml, or add the model_type to a file whose tensor names it shares. "
+        "resources/checkpoints/architectures/<name>.yaml, or add the model_type to a file of the same tensor names. "
         f"Known: {known}."
     )

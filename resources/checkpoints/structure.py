@@ -148,6 +148,8 @@ def _bind_block(
     complete: list[str] = []
     there = inventory.tensors
     for variant, specs in block.variants.items():
+        if not sizes.agrees(block.when.get(variant, {})):
+            continue
         missing: list[str] = []
         present = 0
         for spec in specs:
@@ -190,6 +192,11 @@ def _parts(
     spec: TensorSpec, layer: int, expert: int | None, entry: TensorEntry, sizes: Sizes
 ) -> Iterator[tuple[MatrixKey, Part]]:
     """The parts of one tensor, after its shape has been checked against the configuration."""
+    if entry.dtype not in PLAIN + FP8:
+        raise QuantizedFormat(
+            f"{entry.path}: tensor {shown(entry.name)!r} holds weights as {entry.dtype}, expected one of "
+            f"{', '.join(PLAIN + FP8)}. Use the unquantized checkpoint."
+        )
     rows = {part: sizes[formula] for part, formula in spec.parts.items()}
     groups, columns = sizes[spec.groups], sizes[spec.in_features]
     stride = sum(rows.values())
@@ -203,11 +210,6 @@ def _parts(
             f"{entry.path}: tensor {shown(entry.name)!r}: expected {list(expected)} from config.json ({formula}), "
             "found "
             f"{list(entry.shape)}. Restore the configuration that belongs to these weights."
-        )
-    if entry.dtype not in PLAIN + FP8:
-        raise QuantizedFormat(
-            f"{entry.path}: tensor {shown(entry.name)!r} holds weights as {entry.dtype}, expected one of "
-            f"{', '.join(PLAIN + FP8)}. Use the unquantized checkpoint."
         )
     slabs: list[int | None] = list(range(expected[0])) if spec.stacked else [None]
     for slab in slabs:

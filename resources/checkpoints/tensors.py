@@ -116,7 +116,7 @@ def read_part(part: Part, scale: Scale | None, what: str) -> torch.Tensor:
                 taken = chunk.view(rows, part.groups, part.stride)[:, :, part.start : part.start + part.size]
                 target = matrix[:, first : first + rows]
                 target.copy_(taken.reshape(rows, out_features).t())
-                bad += _count_bad(target)
+                bad += count_bad(target)
         else:
             done = 0
             for first, rows, groups, offset, size in _spans(part, columns, reader.dtype.itemsize):
@@ -126,14 +126,14 @@ def read_part(part: Part, scale: Scale | None, what: str) -> torch.Tensor:
                 taken = chunk.view(groups, rows // groups, columns)[:, offset : offset + size]
                 target = matrix[done : done + groups * size]
                 target.view(groups, size, columns).copy_(taken)
-                bad += _count_bad(target)
+                bad += count_bad(target)
                 done += groups * size
     if bad:
         raise non_finite(what, entry, bad, matrix.numel())
     return matrix
 
 
-def _count_bad(values: torch.Tensor) -> int:
+def count_bad(values: torch.Tensor) -> int:
     """NaN and infinite values; the sum is finite exactly when nothing is wrong, nearly always, and much cheaper."""
     if values.numel() == 0 or bool(torch.isfinite(values.sum())):
         return 0
@@ -150,7 +150,7 @@ def non_finite(what: str, entry: TensorEntry, bad: int, total: int) -> NonFinite
 
 def check_merged(values: torch.Tensor, entry: TensorEntry, what: str) -> None:
     """NonFiniteWeights when a merge has left the range of float32."""
-    bad = _count_bad(values)
+    bad = count_bad(values)
     if bad:
         raise non_finite(f"{what} after merging the adapter", entry, bad, values.numel())
 
@@ -173,7 +173,7 @@ def read_whole(entry: TensorEntry, scale: Scale | None = None, what: str | None 
         tensor = reader.elements(0, entry.numel).view(entry.shape)
     if is_float(entry):
         flat = tensor.view(-1)
-        bad = sum(_count_bad(flat[first : first + CHUNK].float()) for first in range(0, flat.numel(), CHUNK))
+        bad = sum(count_bad(flat[first : first + CHUNK].float()) for first in range(0, flat.numel(), CHUNK))
         if bad:
             raise non_finite(what or shown(entry.name), entry, bad, entry.numel)
     return tensor.to(dtype)
@@ -199,7 +199,7 @@ def scan(entry: TensorEntry) -> tuple[str, int]:
             chunk = reader.elements(first, min(CHUNK, entry.numel - first))
             digest.update(chunk.view(torch.uint8).numpy().data)
             if is_float(entry):
-                bad += _count_bad(chunk.float())
+                bad += count_bad(chunk.float())
     return digest.hexdigest(), bad
 
 

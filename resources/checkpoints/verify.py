@@ -26,7 +26,7 @@ def hash_tensors(checkpoint: Checkpoint, progress: Callable[[int, int], None] | 
         for name in {part.entry.name for part in structure.parts.values()} | {
             e.name for e in structure.others.values()
         }:
-            checkpoint.scale(checkpoint.inventory.tensors[name])
+            checkpoint.fp8_scale(checkpoint.inventory.tensors[name])
     inventories = [checkpoint.inventory]
     if checkpoint.adapter is not None:
         inventories.append(checkpoint.adapter.inventory)

@@ -21,7 +21,7 @@ from resources.checkpoints.files import opened, read_exactly
 from resources.checkpoints.header import PLAIN
 from resources.checkpoints.keys import MatrixKey
 from resources.checkpoints.place import carried_files, replacing
-from resources.checkpoints.tensors import Reader
+from resources.checkpoints.tensors import CHUNK, Reader, count_bad
 
 if TYPE_CHECKING:
     from resources.checkpoints.checkpoint import Checkpoint
@@ -153,7 +153,9 @@ def _write_changed(source: Checkpoint, entry: TensorEntry, file: Any, edit: Edit
     if not parts:
         with Reader(entry) as reader:
             dtype = reader.dtype
-        _write_values(file, _rounded(source.read_other(canonical), dtype, entry, canonical))
+        values = source.read_other(canonical)
+        _refuse_non_finite(values, dtype, entry, canonical)
+        _write_values(file, values.to(dtype))
         return True
     slabs: dict[int | None, dict[MatrixKey, Part]] = defaultdict(dict)
     for key, part in parts.items():
@@ -191,28 +193,26 @@ def _write_slab(
                 f"{entry.path}: the edit of {key} has shape {list(changed.shape)}, expected {list(part.shape)}. "
                 "Correct the edit."
             )
-        values = _rounded(changed.detach().cpu(), slab.dtype, entry, str(key))
+        values = changed.detach().cpu()
+        _refuse_non_finite(values, slab.dtype, entry, str(key))
         rows = slice(part.start, part.start + part.size)
         if part.transposed:
-            slab.view(columns, part.groups, part.stride)[:, :, rows] = values.t().reshape(
-                columns, part.groups, part.size
-            )
+            place = slab.view(columns, part.groups, part.stride)[:, :, rows]
+            place.copy_(values.t().unflatten(1, (part.groups, part.size)))
         else:
-            slab.view(part.groups, part.stride, columns)[:, rows] = values.reshape(part.groups, part.size, columns)
+            slab.view(part.groups, part.stride, columns)[:, rows].copy_(values.unflatten(0, (part.groups, part.size)))
     _write_values(file, slab)
 
 
-def _rounded(values: torch.Tensor, dtype: torch.dtype, entry: TensorEntry, what: str) -> torch.Tensor:
-    """The values in the stored dtype; WriteError when they are not finite, or no longer so in that dtype."""
-    rounded = values.to(dtype)
-    bad = int(rounded.numel() - torch.isfinite(rounded).sum())
+def _refuse_non_finite(values: torch.Tensor, dtype: torch.dtype, entry: TensorEntry, what: str) -> None:
+    """WriteError when values are not finite, or no longer so in the stored dtype; looked at a few at a time."""
+    rows = max(1, CHUNK // max(1, values[0].numel())) if values.dim() > 1 else CHUNK
+    bad = sum(count_bad(block.to(dtype).float()) for block in values.split(rows))
     if bad:
         raise WriteError(
-            f"{entry.path}: the new {what} (tensor {shown(entry.name)!r}) holds {bad} values of {rounded.numel()} "
-            "that are "
-            f"not finite in {entry.torch_dtype}. Check the edit."
+            f"{entry.path}: the new {what} (tensor {shown(entry.name)!r}) holds {bad} values of {values.numel()} that "
+            f"are not finite in {entry.torch_dtype}. Check the edit."
         )
-    return rounded
 
 
 def _write_values(file: Any, values: torch.Tensor) -> None:
@@ -263,13 +263,13 @@ def _card(source: Checkpoint, manifest: dict[str, Any], tensors: int) -> str:
     names = listed(
         f"{key}: {json.dumps(value)}" for key, value in manifest.items() if not isinstance(value, dict | list)
     )
-    merged = " with its adapter merged" if source.adapter is not None else ""
+    rest = "every other tensor copied byte for byte"
+    if source.adapter is not None:
+        rest = "its adapter merged into its base, and every tensor that neither touches copied byte for byte"
     return (
         "---\ntags:\n- rotoscale\n- edited\n---\n\n"
         f"# Edited copy of {shown(source.path.name)}\n\n"
-        f"Written by Rotoscale: the {source.architecture} checkpoint {shown(source.path.name)}{merged}, with matrices "
-        "in "
-        f"{tensors} tensors changed and every other tensor copied byte for byte. Made to measure what a change does, "
-        "not to be used for anything else.\n\n"
+        f"Written by Rotoscale: the {source.architecture} checkpoint {shown(source.path.name)}, with matrices in "
+        f"{tensors} tensors changed, {rest}. Made to measure what a change does, not to be used for anything else.\n\n"
         f"Recipe: {names}\n\nThe full record is in `{MANIFEST}`. The licence of the source applies.\n"
     )

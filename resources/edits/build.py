@@ -18,6 +18,7 @@ from resources.checkpoints import MatrixKey, open_checkpoint, weight_hash
 from resources.comparison import common_matrices
 from resources.edits.plan import NOISE, EditPlan, PlanError
 from resources.factors import FactorStore
+from rotoscale import versions
 
 if TYPE_CHECKING:
     import torch
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from resources.checkpoints import Checkpoint
     from rotoscale.decomposition import Decomposition
     from rotoscale.recipes import MatrixPair
-
-EDIT_VERSION = "edit-1"
-"""Part of every edit's identity: change it whenever the same plan could give other weights."""
 
 Progress = Callable[[int, int], None]
 
@@ -81,7 +79,7 @@ class Builder:
         alphas = self._alphas(plan, keys)
         source = self.base if plan.around == "base" else self.post
         error, base_error = _Difference(), _Difference()
-        manifest = {**(facts or {}), **_described(plan), "seed": self.seed, "edit_version": EDIT_VERSION}
+        manifest = {**(facts or {}), **_described(plan), "seed": self.seed, "edit_version": versions.EDIT}
 
         def edit(key: MatrixKey, matrix: torch.Tensor) -> torch.Tensor:
             base = matrix if source is self.base else self.base.read(key)

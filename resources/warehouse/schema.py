@@ -203,12 +203,19 @@ _TABLES = (
         model_id VARCHAR Post-trained checkpoint the edit belongs to.
         base_id VARCHAR Base of the edit.
         recipe VARCHAR What was done to the weights.
-        is_control BOOLEAN Whether it was done to the noise control instead of the real pair.
-        parameters JSON Scope and options of the recipe.
+        label VARCHAR The recipe with what differs from its defaults.
+        is_control BOOLEAN Whether it shows what noise does: noise itself, or a recipe done to noise.
+        control_id VARCHAR The same edit of the noise control; empty where there is none.
+        other_tensors_of VARCHAR base or post: whose tensors stand around the edited matrices.
+        parameters JSON Recipe, its options and scope; `rotoscale edit` and the asset make the same weights of it again.
+        seed BIGINT Seed of the noise.
         path VARCHAR Folder of the checkpoint; empty when it was evaluated and deleted.
         bytes BIGINT Size on disk when written.
         content_hash VARCHAR SHA-256 over all tensors.
         weight_error DOUBLE |W_edit - W_post|_F / |W_post|_F over the edited matrices.
+        base_error DOUBLE The same of the base's own matrices: what doing nothing would miss.
+        matrices INTEGER Matrices edited.
+        seconds DOUBLE Time taken to write it.
         status VARCHAR ready, or failed.
         status_reason VARCHAR Why it failed, and the remedy.
         """,
@@ -227,6 +234,7 @@ _TABLES = (
         value DOUBLE Score.
         stderr DOUBLE Standard error of the score.
         higher_is_better BOOLEAN Direction of the metric.
+        is_primary BOOLEAN Whether it is the task's first metric, the one that overviews show.
         n_samples INTEGER Documents scored.
         n_shot INTEGER Examples shown before each question.
         seed BIGINT Seed given to the harness.
@@ -239,20 +247,21 @@ _TABLES = (
     ),
     _table(
         "evaluation_samples",
-        "subject_id task metric doc_id",
+        "subject_id task metric filter doc_id",
         "Score of every single document, for paired tests.",
         """
         subject_id VARCHAR Model or edit.
         model_id VARCHAR Post-trained checkpoint the subject belongs to.
         task VARCHAR Evaluation task.
         metric VARCHAR What is measured.
+        filter VARCHAR Answer filter of the harness.
         doc_id INTEGER Document of the task.
-        score DOUBLE Score of the document.
+        score DOUBLE Score of the document; of a perplexity, the document's own.
         """,
     ),
     _table(
         "evaluation_contrasts",
-        "subject_id reference_id task metric",
+        "subject_id reference_id task metric filter",
         "Paired comparison of two subjects on the same documents.",
         """
         subject_id VARCHAR Model or edit.
@@ -260,6 +269,10 @@ _TABLES = (
         model_id VARCHAR Post-trained checkpoint the subject belongs to.
         task VARCHAR Evaluation task.
         metric VARCHAR What is measured.
+        filter VARCHAR Answer filter of the harness.
+        relation VARCHAR What is compared, such as "edit against post".
+        higher_is_better BOOLEAN Direction of the metric.
+        is_primary BOOLEAN Whether it is the task's first metric, the one that overviews show.
         difference DOUBLE Subject's score minus the reference's.
         stderr DOUBLE Standard error of the paired difference.
         p_value DOUBLE Two-sided: exact McNemar for accuracies, paired bootstrap otherwise.
@@ -289,7 +302,9 @@ _TABLES = (
         base_id VARCHAR Checkpoint it is compared with.
         layer INTEGER Block, counted from 0.
         head INTEGER Query head.
-        predicted DOUBLE T = 1 / (alpha_q alpha_k); empty where not applicable.
+        alpha_q DOUBLE Least-squares scale factor of the layer's query matrix.
+        alpha_k DOUBLE Least-squares scale factor of the layer's key matrix.
+        predicted DOUBLE T = 1 / (alpha_q alpha_k): below 1 sharper attention; empty where not applicable.
         applicability VARCHAR exact, approximate (biases), or not applicable (normalised q and k).
         entropy_base DOUBLE Mean attention entropy of the base, nats.
         entropy_post DOUBLE Mean attention entropy of the post model, nats.
@@ -305,7 +320,7 @@ _TABLES = (
         subject_id VARCHAR Model or edit.
         reference_id VARCHAR Model it is compared with.
         model_id VARCHAR Post-trained checkpoint the subject belongs to.
-        layer INTEGER Hidden state: 0 is the embedding, i is the output of block i - 1.
+        layer INTEGER Hidden state: 0 is the embedding, i the output of block i - 1, the last one after the final norm.
         cka DOUBLE 1 for representations equal up to rotation and scale.
         n_tokens INTEGER Token positions compared.
         """,

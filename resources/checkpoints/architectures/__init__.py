@@ -13,6 +13,7 @@ One YAML per layout. To add a model type whose tensors are named like an existin
     qk_norm: [...]                  tensors of a layer (or, with "config:", a config key) that mean normalised q and k
     aliases: [[old, new]]           canonical-name parts to rewrite, where one architecture has two spellings
     skipped: [[pattern, reason]]    regular expressions on canonical names -> reason; before those of common.yaml
+    when: {variant: {key: value}}   a variant that counts only where config.json has these values
     blocks:
       attention:                    every layer has exactly one variant of every block
         separate:                   a variant is a list of tensors, all of which must be there

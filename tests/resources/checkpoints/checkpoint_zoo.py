@@ -54,6 +54,7 @@ PLACES = (
     "transformer.h",
     "gpt_neox.layers",
     "model.decoder.layers",
+    "transformer.blocks",
 )
 
 
@@ -155,6 +156,78 @@ def _deepseek(layer: Any, key: MatrixKey) -> torch.Tensor:
     return getattr(layer.self_attn, names[key.matrix]).weight if key.matrix in names else _stacked(layer, key)
 
 
+def _fused_by_head(attention: str) -> Callable[[Any, MatrixKey], torch.Tensor]:
+    """BLOOM, Persimmon and one kind of Falcon: GPT-NeoX's order, the MLP under the same names."""
+
+    def live(layer: Any, key: MatrixKey) -> torch.Tensor:
+        holder = getattr(layer, attention)
+        if key.matrix in "qkv":
+            return holder.query_key_value.weight.view(HEADS, 3, HEAD_DIM, H)[:, "qkv".index(key.matrix)].reshape(H, H)
+        return {"o": holder.dense, "up": layer.mlp.dense_h_to_4h, "down": layer.mlp.dense_4h_to_h}[key.matrix].weight
+
+    return live
+
+
+def _falcon_grouped(layer: Any, key: MatrixKey) -> torch.Tensor:
+    if key.matrix in "qkv":
+        groups = layer.self_attention.query_key_value.weight.view(KV, HEADS // KV + 2, HEAD_DIM, H)
+        part = {"q": groups[:, :-2], "k": groups[:, -2], "v": groups[:, -1]}[key.matrix]
+        return part.reshape(-1, H)
+    return _fused_by_head("self_attention")(layer, key)
+
+
+def _falcon_one_key(layer: Any, key: MatrixKey) -> torch.Tensor:
+    if key.matrix in "qkv":
+        heads = layer.self_attention.query_key_value.weight.view(HEADS + 2, HEAD_DIM, H)
+        return {"q": heads[:-2], "k": heads[-2], "v": heads[-1]}[key.matrix].reshape(-1, H)
+    return _fused_by_head("self_attention")(layer, key)
+
+
+def _bigcode(layer: Any, key: MatrixKey) -> torch.Tensor:
+    if key.matrix in "qkv":
+        return layer.attn.c_attn.weight.split([H, HEAD_DIM, HEAD_DIM])["qkv".index(key.matrix)]
+    return {"o": layer.attn.c_proj, "up": layer.mlp.c_fc, "down": layer.mlp.c_proj}[key.matrix].weight
+
+
+def _gptj(layer: Any, key: MatrixKey) -> torch.Tensor:
+    names = {"o": layer.attn.out_proj, "up": layer.mlp.fc_in, "down": layer.mlp.fc_out}
+    return names[key.matrix].weight if key.matrix in names else getattr(layer.attn, key.matrix + "_proj").weight
+
+
+def _mpt(layer: Any, key: MatrixKey) -> torch.Tensor:
+    if key.matrix in "qkv":
+        return layer.attn.Wqkv.weight.chunk(3)["qkv".index(key.matrix)]
+    return {"o": layer.attn.out_proj, "up": layer.ffn.up_proj, "down": layer.ffn.down_proj}[key.matrix].weight
+
+
+def _granite_moe(layer: Any, key: MatrixKey) -> torch.Tensor:
+    if key.matrix in "qkvo":
+        return _separate(layer, key)
+    if key.expert < 0:
+        shared = layer.shared_mlp
+        rows = shared.input_linear.weight.chunk(2)
+        return {"shared_gate": rows[0], "shared_up": rows[1], "shared_down": shared.output_linear.weight}[key.matrix]
+    experts = layer.block_sparse_moe.experts
+    if key.matrix == "down":
+        return experts.down_proj[key.expert]
+    return experts.gate_up_proj[key.expert].chunk(2, dim=0)[key.matrix == "up"]
+
+
+def _qwen3_next(layer: Any, key: MatrixKey) -> torch.Tensor:
+    if key.matrix in ("q", "q_gate"):
+        heads = layer.self_attn.q_proj.weight.view(HEADS, 2 * HEAD_DIM, H)
+        return heads.chunk(2, dim=1)[key.matrix == "q_gate"].reshape(-1, H)
+    if not key.matrix.startswith("linear_"):
+        return _stacked(layer, key)
+    block, part = layer.linear_attn, key.matrix.removeprefix("linear_")
+    if part == "o":
+        return block.out_proj.weight
+    if hasattr(block, "in_proj_qkvz"):
+        groups = block.in_proj_qkvz.weight.view(2, -1, H).split([8, 8, 16, 16], dim=1)
+        return groups["qkvz".index(part)].reshape(-1, H)
+    return block.in_proj_z.weight if part == "z" else block.in_proj_qkv.weight.split([16, 16, 32])["qkv".index(part)]
+
+
 _HEAD = {"head_dim": HEAD_DIM}
 _MOE = {**SIZES, "num_experts_per_tok": 2}
 _ROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}}
@@ -193,6 +266,10 @@ def _llama4_multimodal() -> Any:
     return hf.Llama4ForConditionalGeneration(hf.Llama4Config(text_config=text.to_dict(), vision_config=vision))
 
 
+_FALCON = {"hidden_size": H, "num_hidden_layers": 2, "num_attention_heads": HEADS, "vocab_size": 64}
+_GPT = {"n_embd": H, "n_layer": 2, "n_head": HEADS, "vocab_size": 64, "n_positions": 64}
+_LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
+_LINEAR |= {"layer_types": ["linear_attention", "full_attention"]}
 _NEOX = {key: value for key, value in SIZES.items() if key != "num_key_value_heads"}
 _OPT = {"hidden_size": H, "num_hidden_layers": 2, "num_attention_heads": HEADS, "vocab_size": 64, "ffn_dim": INTER}
 _DEEPSEEK = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
@@ -239,6 +316,38 @@ MODELS: dict[str, tuple[Callable[[], Any], Callable[[Any, MatrixKey], torch.Tens
     "olmoe": (_causal("OlmoeConfig", **_MOE, num_experts=EXPERTS), _stacked),
     "deepseek_v3": (_causal("DeepseekV3Config", **_DEEPSEEK), _deepseek),
     "gpt_oss": (_causal("GptOssConfig", **_MOE, **_HEAD, num_local_experts=EXPERTS), _gpt_oss),
+    "bloom": (
+        _causal("BloomConfig", hidden_size=H, n_layer=2, n_head=HEADS, vocab_size=64),
+        _fused_by_head("self_attention"),
+    ),
+    "persimmon": (_causal("PersimmonConfig", **_NEOX), _fused_by_head("self_attn")),
+    "falcon_grouped": (
+        _causal("FalconConfig", **_FALCON, new_decoder_architecture=True, num_kv_heads=KV),
+        _falcon_grouped,
+    ),
+    "falcon_one_key": (_causal("FalconConfig", **_FALCON), _falcon_one_key),
+    "falcon_every_head": (_causal("FalconConfig", **_FALCON, multi_query=False), _fused_by_head("self_attention")),
+    "gpt_bigcode": (_causal("GPTBigCodeConfig", **_GPT), _bigcode),
+    "gptj": (_causal("GPTJConfig", **_GPT, rotary_dim=4), _gptj),
+    "mpt": (_causal("MptConfig", d_model=H, n_layers=2, n_heads=HEADS, vocab_size=64), _mpt),
+    "granitemoeshared": (
+        _causal("GraniteMoeSharedConfig", **_MOE, num_local_experts=EXPERTS, shared_intermediate_size=40),
+        _granite_moe,
+    ),
+    "phimoe": (_causal("PhimoeConfig", **_MOE, num_local_experts=EXPERTS), _stacked),
+    "qwen3_next": (
+        _causal(
+            "Qwen3NextConfig",
+            **_MOE,
+            **_HEAD,
+            **_LINEAR,
+            num_experts=EXPERTS,
+            moe_intermediate_size=WIDTH,
+            shared_expert_intermediate_size=40,
+        ),
+        _qwen3_next,
+    ),
+    "qwen3_5": (_causal("Qwen3_5TextConfig", **SIZES, **_HEAD, **_LINEAR), _qwen3_next),
     "llama4": (_llama4_multimodal, _llama4),
     "llava": (_llava, _separate),
     "gemma3": (_gemma3, _separate),

@@ -26,7 +26,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "llama",
         {
             "target_modules": ALL,
-            "rank_pattern": {"q_proj": 2, r".*layers\.1\.mlp\.down_proj": 3},
+            "rank_pattern": {"q_proj": 2, r".*layers\.\d+\.mlp\.down_proj.*": 3},
             "alpha_pattern": {"layers.0.self_attn.q_proj": 64, r"^model\.layers\.1\.mlp\.(up|gate)_proj": 5},
         },
     ),
@@ -125,7 +125,9 @@ REFUSED = {
     "expected a positive whole number": {"r": "four"},
     "lora_alpha": {"lora_alpha": None},
     "expected tables": {"rank_pattern": [1]},
-    "cannot be used": {"alpha_pattern": {"(a+)+$": 3}},
+    "repeated group": {"alpha_pattern": {"(a+)+$": 3}},
+    "too many repeats": {"rank_pattern": {".*.*.*.*x": 3}},
+    "cannot be used": {"rank_pattern": {"q_proj(": 3}},
 }
 
 

@@ -184,6 +184,22 @@ def test_hostile_names_cannot_garble_the_terminal(folder: Path) -> None:
     assert len(message) < 2000
 
 
+def test_names_without_end(folder: Path) -> None:
+    header, data = read_raw(folder / WEIGHTS)
+    header["x" * 5000] = {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}
+    write_raw(folder / WEIGHTS, header, data)
+    _fails(folder, CorruptHeader, "a name of 5000 characters")
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3FNUZ", "F8_E8M0", "BOOL", "U8"])
+def test_matrices_of_a_dtype_that_is_no_weight(folder: Path, dtype: str) -> None:
+    header, data = read_raw(folder / WEIGHTS)
+    entry = header["model.layers.0.mlp.up_proj.weight"]
+    entry |= {"dtype": dtype, "shape": [48, 64]}
+    write_raw(folder / WEIGHTS, header, data)
+    _fails(folder, QuantizedFormat, "model.layers.0.mlp.up_proj.weight", dtype)
+
+
 # --- shards and their index ------------------------------------------------------------------------------------------
 
 
@@ -329,6 +345,13 @@ def test_paths_that_are_no_checkpoint(folder: Path) -> None:
     for path in (folder / "nothing", folder / WEIGHTS):
         with pytest.raises(CheckpointError, match="Give the folder"):
             open_checkpoint(path)
+
+
+def test_an_adapter_and_a_whole_model_in_one_folder(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
+    open_checkpoint(folder).verify()  # what is left of a merge: the model counts
+    shutil.copy(folder / WEIGHTS, folder / "adapter_model.safetensors")
+    _fails(folder, CheckpointError, "holds an adapter", "whole model")
 
 
 # --- formats ---------------------------------------------------------------------------------------------------------

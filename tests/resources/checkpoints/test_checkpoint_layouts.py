@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -250,6 +252,30 @@ def test_a_grown_vocabulary_only_changes_the_ends(zoo: Zoo, tmp_path: Path) -> N
     different = [name for name in plain.others() if grown.other_shape(name) != plain.other_shape(name)]
     assert different == ["embed_tokens.weight", "lm_head.weight"]
     assert torch.equal(grown.read_other("embed_tokens.weight")[:64], plain.read_other("embed_tokens.weight"))
+
+
+def test_a_model_without_a_head(zoo: Zoo, tmp_path: Path) -> None:
+    """AutoModel saves the decoder alone, without prefix and without head: nothing is made up."""
+    zoo("llama").model.model.save_pretrained(tmp_path)
+    bare, whole = open_checkpoint(tmp_path), open_checkpoint(zoo("llama").path)
+    assert set(whole.others()) - set(bare.others()) == {"lm_head.weight"}
+    assert not bare.tied_embeddings
+    assert bare.matrices() == whole.matrices()
+    bare.verify()
+
+
+def test_opening_needs_no_torch_and_a_checkpoint_travels(zoo: Zoo) -> None:
+    """Code locations import this package; workers are sent checkpoints."""
+    code = """
+import pickle, sys
+from resources.checkpoints import open_checkpoint
+checkpoint = open_checkpoint(sys.argv[1])
+keys, shapes = checkpoint.matrices(), [checkpoint.shape(key) for key in checkpoint.matrices()]
+checkpoint.coverage(), checkpoint.others(), checkpoint.n_parameters, checkpoint.dtype
+assert "torch" not in sys.modules and "transformers" not in sys.modules
+assert pickle.loads(pickle.dumps(checkpoint)).matrices() == keys
+"""
+    subprocess.run([sys.executable, "-c", code, zoo("mixtral").path], check=True, cwd=Path(__file__).parents[3])
 
 
 def test_every_architecture_file_reads() -> None:

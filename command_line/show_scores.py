@@ -1,0 +1,63 @@
+"""Scores of a model with its edits and controls, for people, and what the comparisons say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from command_line.show import number
+from resources.warehouse.scores import BehaviourSummary, Score, behaviour_summary
+
+if TYPE_CHECKING:
+    import duckdb
+    from rich.console import Console
+
+
+def scores(console: Console, connection: duckdb.DuckDBPyConnection, model: str) -> bool:
+    """Print the scores and findings of a model from a published file; False when there are none."""
+    summary = behaviour_summary(connection, model)
+    if summary is None:
+        return False
+    print_scores(console, summary)
+    return True
+
+
+def print_scores(console: Console, summary: BehaviourSummary) -> None:
+    """Print the table (rows base, post, edits, controls; columns tasks), then one sentence per finding."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title=f"What {summary.model} can do, and what edits of it can",
+        title_justify="left",
+        caption="Value ± standard error. Weight error: relative distance to the post model over the edited matrices. "
+        "Controls: noise of the change's norm, and the same break of it.",
+        caption_justify="left",
+    )
+    table.add_column("subject", no_wrap=True)
+    table.add_column("kind")
+    table.add_column("weight error", justify="right")
+    for column in summary.columns:
+        arrow = "↑" if column.higher_is_better else "↓"
+        samples = f"n {column.n_samples}" if column.n_samples else ""
+        table.add_column(escape(f"{column.task}\n{column.metric} {arrow} {samples}"), justify="right")
+    for row in summary.rows:
+        cells = [_cell(row.scores.get(column.task)) for column in summary.columns]
+        name = row.subject_id if row.kind in ("base", "post") else row.label
+        table.add_row(escape(name), row.kind, number(row.weight_error), *cells)
+    console.print(table)
+    for sentence in summary.findings:
+        console.print(f"- {escape(sentence)}")
+    reasons = {score.reason: None for row in summary.rows for score in row.scores.values() if score.reason}
+    for reason in reasons:
+        console.print(f"failed: {escape(reason)}")
+
+
+def _cell(score: Score | None) -> str:
+    if score is None:
+        return ""
+    if score.value is None:
+        return "failed"
+    value = number(score.value) if abs(score.value) < 1e4 else f"{score.value:.2g}"
+    if score.stderr is None:
+        return value
+    return f"{value} ± {score.stderr:.2g}"

@@ -1,0 +1,194 @@
+"""The edits of one model: which are wanted, which are there, which stay on disk, and their rows in the warehouse.
+
+Edited checkpoints are as large as the model. The setting ROTOSCALE_KEEP_EDITS keeps all of them, none (each is scored
+and then deleted), or those of named recipes; unset, models up to KEEP_ALL_BELOW keep all and larger ones none. A row
+outlives its folder: it says how to make the same weights again, and their hash tells whether they are the same.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resources.edits.plan import EditPlan, default_plans, plans_of, read_plan
+from rotoscale import versions
+from rotoscale.errors import RotoscaleError
+
+if TYPE_CHECKING:
+    from resources.edits.build import Builder
+    from resources.workspace import Workspace
+
+KEEP_ALL_BELOW = 2e9
+"""Bytes of a checkpoint up to which edits are kept unless the setting says otherwise."""
+
+
+MENDABLE = "mendable"
+
+
+class ShelfError(RotoscaleError):
+    """An edit that cannot be had again as it was."""
+
+
+class Shelf:
+    """The edits of one model of a workspace."""
+
+    def __init__(self, space: Workspace, model_id: str) -> None:
+        self.space = space
+        self.entry = space.registry.model(model_id)
+        self.folder = space.settings.edits
+
+    @property
+    def model_id(self) -> str:
+        """The post-trained model."""
+        return self.entry.id
+
+    @property
+    def base_id(self) -> str:
+        """The base of the edits."""
+        return self.entry.base or self.entry.id
+
+    def plans(self) -> dict[str, EditPlan]:
+        """Wanted edits by id: the family's recipes, or the default ones; none of a base or of an unrelated model.
+
+        Raises PlanError or RecipeError when the family's recipes are wrong.
+        """
+        if self.entry.role != "descendant":
+            return {}
+        described = self.space.registry.family_of(self.model_id).recipes
+        plans = plans_of(described) if described else default_plans()
+        return {self.id_of(plan): plan for plan in plans}
+
+    def id_of(self, plan: EditPlan) -> str:
+        """The edit's id, which covers everything its weights depend on: plan, both models' weights, versions, seed."""
+        return plan.edit_id(self.model_id, *self._identity)
+
+    @cached_property
+    def _identity(self) -> list[Any]:
+        hashes = [self.space.facts(model)["content_hash"] for model in (self.base_id, self.model_id)]
+        return [*hashes, versions.EDIT, versions.DECOMPOSITION, self.space.settings.seed]
+
+    def keeps(self, plan: EditPlan) -> bool:
+        """Whether an edit stays on disk after it was scored."""
+        setting = self.space.settings.keep_edits
+        if not setting:
+            return sum(file.stat().st_size for file in self.builder.post.files()) <= KEEP_ALL_BELOW
+        if setting in ("all", "none"):
+            return setting == "all"
+        from rotoscale.recipes import find_recipe
+
+        return plan.recipe in [find_recipe(name.strip()).name for name in setting.split(",")]
+
+    @cached_property
+    def builder(self) -> Builder:
+        """Makes the edits; opened once."""
+        from resources.edits.build import Builder
+
+        base, post = self.space.checkpoint(self.base_id), self.space.checkpoint(self.model_id)
+        settings = self.space.settings
+        return Builder(base, post, self.space.factors, device=settings.device, seed=settings.seed)
+
+    def path(self, edit_id: str) -> Path:
+        """Where an edit lies while it is on disk."""
+        return self.folder / edit_id
+
+    def is_there(self, edit_id: str) -> bool:
+        """Whether an edit is on disk; it is written atomically, so a folder is a whole one."""
+        return (self.path(edit_id) / "edit.json").is_file()
+
+    def make(self, edit_id: str, plan: EditPlan, report: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+        """Make one edit; its row of `edited_checkpoints`, which holds the reason when it cannot be made.
+
+        A failed row also says under MENDABLE whether another run may succeed.
+        """
+        row = self._described(edit_id, plan)
+        facts = {"edit_id": edit_id, "base": self.base_id, "post": self.model_id}
+        try:
+            built = self.builder.build(plan, self.path(edit_id), facts=facts, progress=report)
+            content_hash = built.content_hash()
+        except (RotoscaleError, OSError, MemoryError) as error:
+            reason = str(error) or type(error).__name__
+            return {**row, "status": "failed", "status_reason": reason, MENDABLE: _is_mendable(error)}
+        return {
+            **row,
+            "path": str(built.path),
+            "bytes": built.bytes,
+            "content_hash": content_hash,
+            "weight_error": built.weight_error,
+            "base_error": built.base_error,
+            "matrices": built.matrices,
+            "seconds": built.seconds,
+            "status": "ready",
+            "status_reason": "",
+        }
+
+    def _described(self, edit_id: str, plan: EditPlan) -> dict[str, Any]:
+        return {
+            "edit_id": edit_id,
+            "model_id": self.model_id,
+            "base_id": self.base_id,
+            "recipe": plan.recipe,
+            "label": plan.label,
+            "is_control": plan.is_control,
+            "control_id": self.id_of(plan.control) if plan.control else "",
+            "other_tensors_of": plan.around,
+            "parameters": plan.as_json(),
+            "seed": self.space.settings.seed,
+            "path": "",
+        }
+
+    def obtain(self, row: dict[str, Any]) -> AbstractContextManager[Path]:
+        """The folder of an edit for the duration of a `with` block: the kept one, or one made again and removed.
+
+        Raises ShelfError when what is made again is not what the row says it was.
+        """
+        if self.is_there(row["edit_id"]):
+            return nullcontext(self.path(row["edit_id"]))
+        return self._made_again(row)
+
+    @contextmanager
+    def _made_again(self, row: dict[str, Any]) -> Iterator[Path]:
+        from resources.evaluation.subjects import scratch_folder
+
+        parameters = row["parameters"]
+        plan = read_plan(json.loads(parameters) if isinstance(parameters, str) else parameters)
+        with scratch_folder(self.folder) as scratch:
+            built = self.builder.build(plan, scratch / "edit")
+            found = built.content_hash()
+            if found != row["content_hash"]:
+                raise ShelfError(
+                    f"{row['edit_id']} made again has the hash {found[:12]}, its row says {row['content_hash'][:12]}; "
+                    f"materialize edited_checkpoints for {self.model_id} again"
+                )
+            yield built.path
+
+    def remove(self, edit_id: str) -> None:
+        """Take an edit off the disk."""
+        shutil.rmtree(self.path(edit_id), ignore_errors=True)
+
+    def prune(self, wanted: Sequence[str]) -> list[str]:
+        """Remove this model's edits that are no longer wanted, of earlier weights or recipes; returns their names."""
+        removed = []
+        for folder in self.folder.glob(f"{self.model_id}--*"):
+            if folder.name not in wanted and _post_of(folder) == self.model_id:
+                shutil.rmtree(folder, ignore_errors=True)
+                removed.append(folder.name)
+        return removed
+
+
+def _is_mendable(error: BaseException) -> bool:
+    """Whether a failure lies in the machine (disk, memory) and not in what was asked for."""
+    from resources.checkpoints import WriteError
+
+    return isinstance(error, OSError | MemoryError | WriteError)
+
+
+def _post_of(folder: Path) -> str | None:
+    try:
+        return json.loads((folder / "edit.json").read_text(encoding="utf-8"))["manifest"].get("post")
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None

@@ -1,0 +1,272 @@
+"""Everything about the behaviour of one model: it, its edits and their controls, as rows of the warehouse."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resources import progress
+from resources.edits.plan import POST, read_plan
+from resources.edits.shelf import MENDABLE
+from resources.evaluation.contrasts import Comparison, contrast_rows
+from resources.evaluation.harness import Harness
+from resources.evaluation.scoring import Results, Scorer
+from resources.evaluation.store import ResultStore
+from resources.evaluation.subjects import CONTROL, EDIT, MODEL, Subject, model_subject
+
+if TYPE_CHECKING:
+    from resources.edits.shelf import Shelf
+    from resources.workspace import Workspace
+
+TABLES = (
+    "evaluation_scores",
+    "evaluation_samples",
+    "evaluation_contrasts",
+    "generations",
+    "attention_temperature",
+    "representation_similarity",
+)
+"""The tables that evaluating a model fills."""
+
+
+@dataclass
+class Behaviour:
+    """Rows by table, and whether another run could still add or mend something."""
+
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in TABLES})
+    complete: bool = True
+
+
+class Evaluation:
+    """Scores one model of a workspace with its edits. `tasks` narrows what is computed."""
+
+    def __init__(
+        self, space: Workspace, shelf: Shelf, edits: Sequence[Mapping[str, Any]], tasks: Collection[str] | None = None
+    ) -> None:
+        self.space = space
+        self.shelf = shelf
+        self.edits = [dict(row) for row in edits]
+        family = space.registry.family_of(shelf.model_id)
+        settings = space.settings
+        self.base = self._model(shelf.base_id)
+        self.model = self._model(shelf.model_id)
+        self.family_tasks = family.evaluation.tasks
+        self.scorer = Scorer(
+            Harness(family.evaluation.include_path, settings.seed),
+            ResultStore(settings.evaluations),
+            family.evaluation.tasks,
+            family.evaluation.prompts,
+            device=settings.device,
+            tokenizer_folder=self._base_folder(),
+            references=tuple({subject.content_hash: subject for subject in (self.base, self.model)}.values()),
+            only=tasks,
+            report=self._count,
+        )
+        self._done = 0
+
+    def _model(self, model_id: str) -> Subject:
+        facts = self.space.facts(model_id)
+        return model_subject(model_id, facts["content_hash"], self.space.location(model_id), self.space.settings.edits)
+
+    def _base_folder(self) -> Path:
+        location = self.space.location(self.shelf.base_id)
+        return location.base or location.path
+
+    def edit_subject(self, row: Mapping[str, Any]) -> Subject:
+        """An edit that was made, as something to be scored."""
+        kind = CONTROL if row["is_control"] else EDIT
+        return Subject(row["edit_id"], kind, row["content_hash"], lambda: self.shelf.obtain(dict(row)))
+
+    def score_edit(self, row: Mapping[str, Any]) -> Results:
+        """Score one edit now, so that its folder may go; the results stay in the store."""
+        return self.scorer.results(self.edit_subject(row))
+
+    def run(self) -> Behaviour:
+        """Score what is missing and put everything together."""
+        ready = [row for row in self.edits if row["status"] == "ready"]
+        is_base = self.base.content_hash == self.model.content_hash
+        subjects = [self.model] if is_base else [self.base, self.model, *map(self.edit_subject, ready)]
+        self._total = len(subjects) * max(1, len(self.family_tasks))
+        results = {subject.id: self.scorer.results(subject, attention=subject.kind == MODEL) for subject in subjects}
+        behaviour = Behaviour()
+        behaviour.complete = all(self.scorer.is_complete(found) for found in results.values())
+        tables = behaviour.tables
+        own = [found for name, found in results.items() if is_base or name != self.base.id]
+        for found in own:
+            self._add_scores(tables, found)
+            tables["generations"] += [{**self._of(found), **row} for row in found.generations]
+            for reference, rows in found.similarities.items():
+                tables["representation_similarity"] += [
+                    {**self._of(found), "reference_id": reference, **row} for row in rows
+                ]
+        if not is_base:
+            comparisons = self._comparisons(ready)
+            contrasts = contrast_rows(comparisons, results, self.family_tasks, self.space.settings.seed)
+            tables["evaluation_contrasts"] = [{"model_id": self.model.id, **row} for row in contrasts]
+            tables["attention_temperature"] = list(self._temperature(results))
+        return behaviour
+
+    def _of(self, found: Results) -> dict[str, Any]:
+        return {"subject_id": found.subject.id, "model_id": self.model.id}
+
+    def _add_scores(self, tables: dict[str, list[dict[str, Any]]], found: Results) -> None:
+        place = {**self._of(found), "subject_kind": found.subject.kind}
+        for scores in found.scores.values():
+            tables["evaluation_scores"] += [
+                {**place, **row, "status": "ready", "status_reason": ""} for row in scores.rows
+            ]
+            for sample in scores.samples:
+                common = {**self._of(found), "task": sample.task, "metric": sample.metric, "filter": sample.filter}
+                tables["evaluation_samples"] += [
+                    {**common, "doc_id": document, "score": score}
+                    for document, score in zip(sample.documents, sample.single().tolist(), strict=True)
+                ]
+        for task, reason in found.failures.items():
+            # A failure has no metric yet, and a key must not be empty.
+            failed = {"task": task, "metric": "none", "filter": "none", "status": "failed", "status_reason": reason}
+            versions = {"harness_version": Harness.version(), "seed": self.space.settings.seed}
+            tables["evaluation_scores"].append({**place, **failed, **versions, "is_primary": True})
+
+    def _comparisons(self, ready: Sequence[Mapping[str, Any]]) -> Iterator[Comparison]:
+        """Which subjects are compared: the post with its base, and every edit with what it is an edit of.
+
+        An edit stands against the post; what is a changed base stands against the base too; a control against the
+        noise it was made of; a disruptive edit against its control; and what restores against what broke.
+        """
+        post, base = self.model.id, self.base.id
+        by_id = {row["edit_id"]: row for row in ready}
+        plain = {(row["recipe"], _scope(row)): row["edit_id"] for row in ready if not _options(row)}
+        yield Comparison(post, base, "post against base")
+        for row in ready:
+            name, kind = row["edit_id"], "control" if row["is_control"] else "edit"
+            yield Comparison(name, post, f"{kind} against post")
+            if row["other_tensors_of"] == "base":
+                yield Comparison(name, base, f"{kind} against base")
+            noise = plain.get(("noise", _scope(row)))
+            if row["is_control"] and noise and noise != name:
+                yield Comparison(name, noise, "control against noise")
+            if row["control_id"] in by_id:
+                yield Comparison(name, row["control_id"], "edit against control")
+            broken = plain.get((row["recipe"].replace("restore", "disrupt"), _scope(row)))
+            if row["recipe"].startswith("restore") and not row["is_control"] and broken:
+                yield Comparison(name, broken, "restored against disrupted")
+
+    def _temperature(self, results: Mapping[str, Results]) -> Iterator[dict[str, Any]]:
+        """Rows of `attention_temperature` (METHODS 1)."""
+        from rotoscale.attention import attention_temperature
+        from rotoscale.errors import MatrixError
+
+        base, post = results[self.base.id].entropies, results[self.model.id].entropies
+        checkpoint = self.space.checkpoint(self.model.id)
+        applies = "not applicable" if checkpoint.qk_norm else "approximate" if checkpoint.qkv_bias else "exact"
+        alphas = self._alphas()
+        comparable = bool(base) and [len(p) for p in base] == [len(p) for p in post]
+        if not comparable:
+            return
+        for layer in range(min(len(base[0]), len(post[0]))):
+            alpha_q, alpha_k = (alphas.get((layer, matrix)) for matrix in ("q", "k"))
+            predicted = None
+            if alpha_q is not None and alpha_k is not None and applies != "not applicable":
+                try:
+                    predicted = attention_temperature(alpha_q, alpha_k)
+                except MatrixError:
+                    predicted = None
+            for head in range(min(len(base[0][layer]), len(post[0][layer]))):
+                b, p = ([prompt[layer][head] for prompt in prompts] for prompts in (base, post))
+                differences = [y - x for x, y in zip(b, p, strict=True)]
+                spread = statistics.stdev(differences) / len(b) ** 0.5 if len(b) > 1 else None
+                yield {
+                    "model_id": self.model.id,
+                    "base_id": self.base.id,
+                    "layer": layer,
+                    "head": head,
+                    "alpha_q": alpha_q,
+                    "alpha_k": alpha_k,
+                    "predicted": predicted,
+                    "applicability": applies,
+                    "entropy_base": statistics.fmean(b),
+                    "entropy_post": statistics.fmean(p),
+                    "entropy_stderr": spread,
+                    "n_prompts": len(b),
+                }
+
+    def _alphas(self) -> dict[tuple[int, str], float]:
+        """Least-squares scale factors of q and k by layer, from `scale_statistics`."""
+        return {
+            (row["layer"], row["matrix"]): row["alpha_least_squares"]
+            for row in self.space.tables.read("scale_statistics", self.model.id)
+            if row["base_id"] == self.base.id and row["matrix"] in ("q", "k")
+        }
+
+    def _count(self, _: str) -> None:
+        self._done += 1
+        progress.report(f"{self.model.id}: scoring", min(self._done, self._total), self._total)
+
+    _total = 1
+
+
+def _parameters(row: Mapping[str, Any]) -> dict[str, Any]:
+    found = row["parameters"]
+    return dict(json.loads(found) if isinstance(found, str) else found)
+
+
+def _scope(row: Mapping[str, Any]) -> str:
+    """Matrices and layers of an edit, as one comparable text."""
+    parameters = _parameters(row)
+    return json.dumps([parameters["matrices"], parameters["layers"]])
+
+
+def _options(row: Mapping[str, Any]) -> bool:
+    """Whether an edit is of noise, or departs from its recipe's defaults in more than scope."""
+    plan = read_plan(_parameters(row))
+    return plan.of != POST or plan.parameters != read_plan(plan.recipe).parameters
+
+
+def make_edits(
+    shelf: Shelf,
+    wanted: Collection[str] | None,
+    evaluation: Callable[[Sequence[Mapping[str, Any]]], Evaluation],
+) -> tuple[list[dict[str, Any]], bool]:
+    """Rows of `edited_checkpoints` of one model, and whether all configured edits are among them.
+
+    wanted: names of recipes, or labels, that are made now; None means all. Of the others what is there stays. What is
+    not to be kept on disk is scored at once and deleted, so that never more than one such edit takes up room.
+    """
+    plans = shelf.plans()
+    old = {row["edit_id"]: row for row in shelf.space.tables.read("edited_checkpoints", shelf.model_id)}
+    rows: list[dict[str, Any]] = []
+    complete = True
+    scorer: Evaluation | None = None
+    for number, (edit_id, plan) in enumerate(plans.items()):
+        chosen = wanted is None or plan.recipe in wanted or plan.label in wanted
+        before = old.get(edit_id)
+        kept = shelf.keeps(plan)
+        if before is not None and before["status"] == "ready" and (shelf.is_there(edit_id) or not kept):
+            row = {**_contract(before), "path": str(shelf.path(edit_id)) if shelf.is_there(edit_id) else ""}
+        elif chosen:
+            row = shelf.make(edit_id, plan)
+        elif before is not None:
+            row = _contract(before)
+        else:
+            complete = False
+            continue
+        if row["status"] == "ready" and not kept and shelf.is_there(edit_id):
+            scorer = scorer or evaluation([])
+            scorer.score_edit(row)
+            shelf.remove(edit_id)
+            row["path"] = ""
+        complete = complete and not row.pop(MENDABLE, False)
+        rows.append(row)
+        progress.report(f"{shelf.model_id}: making edits", number + 1, len(plans))
+    if wanted is None:
+        shelf.prune(list(plans))
+    return rows, complete
+
+
+def _contract(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored row without its provenance, which the next writing puts on anew."""
+    return {name: value for name, value in row.items() if name not in ("run_id", "code_version", "materialized_at")}

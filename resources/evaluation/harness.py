@@ -1,0 +1,356 @@
+"""lm-eval tasks on a live model: one call, one task, scores with their errors and every document's own score.
+
+Standard tasks are looked up only when a family's own folder has no task of that name, because reading the harness's
+whole collection takes some twenty seconds. A task is loaded once and used for every model, so that all are given the
+same documents and the same examples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resources.evaluation.language_model import language_model, quiet
+from resources.families import Task
+from rotoscale.errors import RotoscaleError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_SEEDS = {"random_seed": 0, "numpy_random_seed": 1234, "torch_random_seed": 1234, "fewshot_random_seed": 1234}
+"""lm-eval's own defaults, so that its command line draws the same examples; a seed is added to each."""
+
+_GENERIC_RESAMPLES = 100
+
+
+class HarnessError(RotoscaleError):
+    """A task that cannot be scored: unknown, without its data, out of memory, or broken."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Scores of the single documents of one task under one metric and filter.
+
+    `scores` has one row per document: a number, or a log-likelihood and a weight. `statistic` says how the task's
+    score follows from them (rotoscale.contrast.STATISTICS), empty where the harness does it in a way of its own.
+    """
+
+    task: str
+    metric: str
+    filter: str
+    statistic: str
+    documents: list[int]
+    scores: list[list[float]]
+
+    def single(self) -> npt.NDArray[np.float64]:
+        """One number per document in the metric's own unit: of a perplexity, that document's perplexity."""
+        import numpy as np
+
+        values = np.asarray(self.scores, dtype=np.float64)
+        if values.shape[1] == 1:
+            return values[:, 0]
+        rate = -values[:, 0] / np.maximum(values[:, 1], 1)
+        return rate / math.log(2) if self.statistic == "bits_per_byte" else np.exp(np.minimum(rate, 700.0))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Result of one task (of a group, with all its parts) on one model."""
+
+    rows: list[dict[str, Any]]
+    """Columns of `evaluation_scores` that belong to the task: task, metric, filter, value, stderr, ..."""
+    samples: list[Samples] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as it is stored."""
+        return {"rows": self.rows, "samples": [asdict(sample) for sample in self.samples]}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Scores:
+        """A result as `as_json` wrote it."""
+        return cls(list(stored["rows"]), [Samples(**sample) for sample in stored["samples"]])
+
+
+class Harness:
+    """The tasks of one family, ready to score models with."""
+
+    def __init__(self, include_path: Path | None = None, seed: int = 0) -> None:
+        self.include_path = include_path
+        self.seed = seed
+        self._loaded: dict[Task, Any] = {}
+        self._failed: dict[str, str] = {}
+
+    @staticmethod
+    def version() -> str:
+        """Version of lm-eval, without importing it."""
+        import importlib.metadata
+
+        return importlib.metadata.version("lm_eval")
+
+    def identity(self, task: Task) -> str:
+        """What a task is: of the family's own, its configuration and documents; of a standard one, its name.
+
+        Raises HarnessError when it cannot be loaded.
+        """
+        facts: list[Any] = [asdict(task), self.version(), self.seed]
+        if self._is_local(task.name):
+            for leaf in _leaves(self._task(task)):
+                configuration = leaf.config.to_dict()
+                for name in ("dataset_path", "dataset_name", "dataset_kwargs", "metadata"):
+                    configuration.pop(name, None)  # where the documents lie; they themselves follow
+                facts.append([_plain(configuration), leaf.VERSION, list(_documents(leaf, task.limit))])
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=_plain).encode()).hexdigest()
+
+    def score(self, model: Any, tokenizer: Any, task: Task) -> Scores:
+        """Score a live model on one task.
+
+        Raises HarnessError with the reason, whatever goes wrong inside the task or the model.
+        """
+        loaded = self._task(task)
+        with quiet():
+            from lm_eval import simple_evaluate
+
+            start = time.perf_counter()
+            with _explained(f"task {task.name}"):
+                found = simple_evaluate(
+                    model=language_model(model, tokenizer),
+                    tasks=[loaded],
+                    num_fewshot=task.num_fewshot,
+                    limit=task.limit,
+                    bootstrap_iters=0,  # theirs starts processes for a hundred thousand draws; ours is below
+                    log_samples=True,
+                    task_manager=self._own,
+                    **{name: value + self.seed for name, value in _SEEDS.items()},
+                )
+            seconds = time.perf_counter() - start
+        if found is None:
+            raise HarnessError(f"task {task.name}: the harness gave no result")
+        return self._result(task, loaded, dict(found), seconds)
+
+    def _result(self, task: Task, loaded: Any, found: dict[str, Any], seconds: float) -> Scores:
+        leaves = {leaf.config.task: leaf for leaf in _leaves(loaded)}
+        samples: list[Samples] = []
+        errors: dict[tuple[str, str, str], float | None] = {}
+        for name, logged in found["samples"].items():
+            for metric, filter_name, logs in _by_metric(logged):
+                aggregate = leaves[name].aggregation().get(metric)
+                values = [log[metric] for log in logs]
+                statistic = _statistic_name(aggregate, values)
+                errors[name, metric, filter_name] = self._stderr(values, statistic, aggregate)
+                if statistic:
+                    scores = [[float(x) for x in value] if _is_pair(value) else [float(value)] for value in values]
+                    documents = [int(log["doc_id"]) for log in logs]
+                    samples.append(Samples(name, metric, filter_name, statistic, documents, scores))
+        rows = []
+        for name, metrics in found["results"].items():
+            parts = [part for part in leaves if part in _members(found, name)] or [name]
+            first = _first_metric(leaves, parts)
+            for label, value in metrics.items():
+                metric, comma, filter_name = label.partition(",")
+                if not comma or metric.endswith("_stderr") or not isinstance(value, int | float):
+                    continue
+                sizes = [found["n-samples"][part]["effective"] for part in parts if part in found["n-samples"]]
+                of_parts = [errors.get((part, metric, filter_name)) for part in parts]
+                rows.append(
+                    {
+                        "task": name,
+                        "metric": metric,
+                        "filter": filter_name,
+                        "value": float(value),
+                        "stderr": _pooled(of_parts, sizes),
+                        "higher_is_better": found["higher_is_better"].get(name, {}).get(metric),
+                        "is_primary": False,
+                        "n_samples": sum(sizes),
+                        "n_shot": int(found["n-shot"].get(name) or 0),
+                        "seed": self.seed,
+                        "harness_version": self.version(),
+                        "task_version": str(found["versions"].get(name, "")),
+                        "seconds": seconds,
+                    }
+                )
+            own = [row for row in rows if row["task"] == name == task.name]
+            if own:
+                next((row for row in own if row["metric"] == first), own[0])["is_primary"] = True
+        if not rows:
+            raise HarnessError(f"task {task.name}: the harness computed no metric; check its metric_list")
+        broken = [row for row in rows if not math.isfinite(row["value"])]
+        if broken:
+            raise HarnessError(
+                f"task {task.name}: {broken[0]['metric']} is {broken[0]['value']}: the model's probabilities are not "
+                "finite or zero on some document"
+            )
+        return Scores(rows, samples)
+
+    def _stderr(self, values: Sequence[Any], statistic: str, aggregate: Callable[..., float] | None) -> float | None:
+        """Standard error of one metric; of one that the harness aggregates in its own way, from few resamples."""
+        import numpy as np
+
+        from rotoscale.contrast import bootstrap_stderr
+
+        if len(values) < 2:
+            return None
+        if statistic:
+            return bootstrap_stderr(np.asarray(values, dtype=np.float64), statistic=statistic, seed=self.seed)
+        if aggregate is None:
+            return None
+        generator = np.random.default_rng(self.seed)
+        drawn = [
+            aggregate([values[i] for i in generator.integers(0, len(values), len(values))])
+            for _ in range(_GENERIC_RESAMPLES)
+        ]
+        return float(np.std(drawn, ddof=1))
+
+    def _task(self, task: Task) -> Any:
+        """The loaded task or group of tasks; a failure is remembered, so that it costs its waiting only once."""
+        if task in self._loaded:
+            return self._loaded[task]
+        if task.name in self._failed:
+            raise HarnessError(self._failed[task.name])
+        try:
+            self._loaded[task] = self._load(task.name)
+        except HarnessError as error:
+            self._failed[task.name] = str(error)
+            raise
+        return self._loaded[task]
+
+    def _load(self, name: str) -> Any:
+        with quiet():
+            manager = self._own if self._is_local(name) else self._all
+            if name not in manager.all_tasks:
+                own = ", ".join(self._own.all_tasks) or "none"
+                where = f" in {self.include_path}" if self.include_path else ""
+                raise HarnessError(
+                    f"there is no task {name!r}{where} (there: {own}) or among the standard tasks of lm-eval "
+                    f"{self.version()}; correct the family's evaluation.tasks"
+                )
+            with _explained(f"task {name}: its data or configuration cannot be loaded"):
+                built = manager._load_spec(name)
+        if isinstance(built, list):
+            raise HarnessError(f"{name!r} is a tag of {len(built)} tasks; name the tasks themselves")
+        return built
+
+    def _is_local(self, name: str) -> bool:
+        return name in self._own.all_tasks
+
+    @cached_property
+    def _own(self) -> Any:
+        """The task manager of the family's own folder alone."""
+        with quiet():
+            from lm_eval.tasks import TaskManager
+
+            if self.include_path is not None and not self.include_path.is_dir():
+                raise HarnessError(f"there is no folder {self.include_path}; correct the family's include_path")
+            return TaskManager(include_path=self.include_path, include_defaults=False)
+
+    @cached_property
+    def _all(self) -> Any:
+        """The task manager of everything; takes some twenty seconds."""
+        with quiet():
+            from lm_eval.tasks import TaskManager
+
+            return TaskManager(include_path=self.include_path)
+
+
+def _leaves(built: Any) -> list[Any]:
+    return list(built.get_all_tasks()) if hasattr(built, "get_all_tasks") else [built]
+
+
+def _members(found: Mapping[str, Any], name: str) -> set[str]:
+    """The tasks that a result's name stands for: those below a group, or the task itself."""
+    children = found["group_subtasks"].get(name)
+    if children is None:
+        return {name}
+    return set().union(*(_members(found, child) for child in children)) if children else set()
+
+
+def _first_metric(leaves: Mapping[str, Any], parts: Sequence[str]) -> str:
+    """The metric that a task's own file names first; the harness reports them in an order of its own."""
+    for part in parts:
+        metrics = getattr(leaves[part].config, "metric_list", None) if part in leaves else None
+        if metrics:
+            return str(metrics[0]["metric"])
+    return ""
+
+
+def _documents(leaf: Any, limit: int | None) -> Iterator[Any]:
+    for index, document in enumerate(leaf.eval_docs):
+        if limit is not None and index >= limit:
+            return
+        yield document
+
+
+def _plain(value: Any) -> Any:
+    """A configuration as JSON takes it; of a function its source, because its address changes with every process."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if callable(value):
+        try:
+            return inspect.getsource(value)
+        except (OSError, TypeError):
+            return getattr(value, "__qualname__", type(value).__name__)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _by_metric(logged: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
+    """Logged documents by metric and filter, in document order."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in logged:
+        for metric in row["metrics"]:
+            groups.setdefault((metric, row["filter"]), []).append(row)
+    for (metric, filter_name), rows in groups.items():
+        yield metric, filter_name, sorted(rows, key=lambda row: row["doc_id"])
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2
+
+
+def _statistic_name(aggregate: Callable[..., float] | None, values: Sequence[Any]) -> str:
+    """The name of our statistic that does what the harness's aggregation does; empty where none does."""
+    from rotoscale.contrast import STATISTICS
+
+    name = "mean" if aggregate is None else getattr(aggregate, "__name__", "")
+    pairs = name in ("weighted_perplexity", "bits_per_byte")
+    fits = all(_is_pair(v) if pairs else isinstance(v, int | float) for v in values)
+    return name if name in STATISTICS and fits else ""
+
+
+def _pooled(errors: Sequence[float | None], sizes: Sequence[int]) -> float | None:
+    """Standard error over all documents of several tasks; of one task its own."""
+    if len(errors) == 1:
+        return errors[0]
+    present = [error for error in errors if error is not None]
+    total, tasks = sum(sizes), len(sizes)
+    if len(present) < tasks or total <= tasks:
+        return None
+    # As the harness pools them: the variance within the tasks, over all their documents.
+    variance = sum((n - 1) * error**2 * n for n, error in zip(sizes, present, strict=True)) / (total - tasks)
+    return (variance / total) ** 0.5
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Whatever a task or a model throws becomes a HarnessError: tasks are anybody's code, and the others go on."""
+    try:
+        yield
+    except RotoscaleError:
+        raise
+    except MemoryError as error:
+        raise HarnessError(f"{what}: out of memory; use a smaller model or another device") from error
+    except Exception as error:
+        text = " ".join(str(error).split())[:300]
+        if "out of memory" in text.lower():
+            raise HarnessError(f"{what}: out of memory; use a smaller model or another device ({text})") from error
+        raise HarnessError(f"{what}: {type(error).__name__}: {text}") from error

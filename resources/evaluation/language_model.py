@@ -1,0 +1,70 @@
+"""A live model as lm-eval takes it, and the libraries' chatter kept off the terminal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from resources.workers import available_memory
+
+LARGEST_BATCH = 64
+_MEMORY_SHARE = 0.1
+
+
+def language_model(model: Any, tokenizer: Any) -> Any:
+    """The live model as the harness takes it, without progress bars of its own.
+
+    On a GPU the harness finds the batch size by trying; in ordinary memory a try that fails ends the process, so there
+    it follows from the memory that the logits of one batch take.
+    """
+    from lm_eval.models.huggingface import HFLM
+
+    class Silent(HFLM):
+        def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
+            return super().loglikelihood(requests, disable_tqdm=True)
+
+        def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> Any:
+            return super().loglikelihood_rolling(requests, disable_tqdm=True)
+
+        def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
+            return super().generate_until(requests, disable_tqdm=True)
+
+        def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = True, **rest: Any) -> Any:
+            return super()._loglikelihood_tokens(requests, disable_tqdm=True, **rest)
+
+    batch: int | str = "auto" if model.device.type == "cuda" else _batch_in_memory(model)
+    return Silent(pretrained=model, tokenizer=tokenizer, batch_size=batch, max_batch_size=LARGEST_BATCH)
+
+
+def _batch_in_memory(model: Any) -> int:
+    config = model.config.get_text_config()
+    length = min(int(getattr(config, "max_position_embeddings", 2048)), 4096)
+    per_text = length * int(config.vocab_size) * 4 * 3  # logits, their logarithms, and a copy in between
+    return max(1, min(LARGEST_BATCH, int(_MEMORY_SHARE * available_memory() / per_text)))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' bars and chatter off the terminal, where our own progress is shown."""
+    import datasets
+    import lm_eval.api.task
+    import transformers
+
+    levels = {name: logging.getLogger(name).level for name in ("lm_eval", "datasets", "transformers")}
+    bar = lm_eval.api.task.tqdm
+    lm_eval.api.task.tqdm = lambda items, **_: items  # it has no switch of its own
+    bars = datasets.is_progress_bar_enabled() if hasattr(datasets, "is_progress_bar_enabled") else True
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        lm_eval.api.task.tqdm = bar
+        if bars:
+            datasets.enable_progress_bars()
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,183 @@
+"""All results of one subject: tasks, texts, attention, and its hidden states beside those of its references.
+
+What is stored already is not computed again; a model is brought to life once for everything that is missing. Whatever
+fails is a result with its reason, and the rest goes on. Reasons are not stored, so that the next run tries again, but
+for one: weights that compute NaN will do so every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resources.evaluation import probes
+from resources.evaluation.harness import Harness, HarnessError, Scores
+from resources.evaluation.store import ResultStore
+from resources.evaluation.subjects import NotFinite, Subject, SubjectError, live, model_dtype
+from resources.families import Task
+from rotoscale import versions
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass
+class Results:
+    """What is known of one subject after `Scorer.results`."""
+
+    subject: Subject
+    scores: dict[str, Scores] = field(default_factory=dict)
+    """Results by the name of the task."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """Reasons by the name of the task that failed."""
+    generations: list[dict[str, Any]] = field(default_factory=list)
+    entropies: list[list[list[float]]] = field(default_factory=list)
+    similarities: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """CKA rows by the id of the reference."""
+    trouble: str = ""
+    """Why probes are missing."""
+
+
+class Scorer:
+    """Scores the subjects of one family.
+
+    tasks: what to score; `only` narrows what is computed, and of the others what is stored is still reported.
+    references: subjects with which hidden states are compared, whose own are kept in memory.
+    """
+
+    def __init__(
+        self,
+        harness: Harness,
+        store: ResultStore,
+        tasks: Sequence[Task],
+        prompts: Sequence[str],
+        *,
+        device: str = "cpu",
+        tokenizer_folder: Path | None = None,
+        references: Sequence[Subject] = (),
+        only: Collection[str] | None = None,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.harness = harness
+        self.store = store
+        self.tasks = tuple(tasks)
+        self.prompts = tuple(prompts) or probes.DEFAULT_PROMPTS
+        self.device = device
+        self.tokenizer_folder = tokenizer_folder
+        self.references = tuple(references)
+        self.only = only
+        self.report = report
+        self._states: dict[str, list[torch.Tensor]] = {}
+
+    def results(self, subject: Subject, *, attention: bool = False) -> Results:
+        """Everything about a subject, computing what is missing; `attention` asks for attention entropies too."""
+        results = Results(subject)
+        missing = self._stored_scores(subject, results)
+        results.generations = self.store.find(*self._probe_key("generations", subject)) or []
+        results.entropies = (self.store.find(*self._probe_key("entropies", subject)) or []) if attention else []
+        others = [other for other in self.references if other.content_hash != subject.content_hash]
+        for other in others:
+            rows = self.store.find(*self._probe_key("cka", subject, other))
+            if rows is not None:
+                results.similarities[other.id] = rows
+        unlike = [other for other in others if other.id not in results.similarities]
+        if missing or not results.generations or (attention and not results.entropies) or unlike:
+            self._compute(results, missing, attention, unlike)
+        return results
+
+    def is_complete(self, results: Results) -> bool:
+        """Whether nothing failed that another run could mend, and nothing was left out."""
+        return len(results.scores) == len(self.tasks) and not results.trouble
+
+    def _compute(self, results: Results, missing: dict[Task, str], attention: bool, unlike: Sequence[Subject]) -> None:
+        subject = results.subject
+        broken = self.store.find(*self._broken_key(subject))
+        if broken is not None:
+            self._failed(results, missing, str(broken))
+            return
+        try:
+            with live(subject, self.device, self.tokenizer_folder) as (model, tokenizer):
+                for task, identity in missing.items():
+                    self._score(results, model, tokenizer, task, identity)
+                self._probe(results, model, tokenizer, attention, unlike)
+        except NotFinite as error:
+            self.store.keep(str(error), *self._broken_key(subject))
+            self._failed(results, missing, str(error))
+        except SubjectError as error:
+            self._failed(results, missing, str(error))
+
+    def _failed(self, results: Results, missing: dict[Task, str], reason: str) -> None:
+        results.trouble = reason
+        for task in missing:
+            results.failures[task.name] = reason
+            self.report(f"{results.subject.id}: {task.name}")
+
+    def _stored_scores(self, subject: Subject, results: Results) -> dict[Task, str]:
+        """Put what is stored into the results; the tasks that are to be computed, with their identities."""
+        missing = {}
+        for task in self.tasks:
+            try:
+                identity = self.harness.identity(task)
+            except HarnessError as error:
+                results.failures[task.name] = str(error)
+                self.report(f"{subject.id}: {task.name}")
+                continue
+            stored = self.store.find(*self._score_key(subject, identity))
+            if stored is not None:
+                results.scores[task.name] = Scores.from_json(stored)
+                self.report(f"{subject.id}: {task.name}")
+            elif self.only is None or task.name in self.only:
+                missing[task] = identity
+        return missing
+
+    def _score(self, results: Results, model: Any, tokenizer: Any, task: Task, identity: str) -> None:
+        try:
+            scores = self.harness.score(model, tokenizer, task)
+        except HarnessError as error:
+            results.failures[task.name] = str(error)
+        else:
+            self.store.keep(scores.as_json(), *self._score_key(results.subject, identity))
+            results.scores[task.name] = scores
+        self.report(f"{results.subject.id}: {task.name}")
+
+    def _probe(self, results: Results, model: Any, tokenizer: Any, attention: bool, unlike: Sequence[Subject]) -> None:
+        """Texts, attention and hidden states; a model that cannot give one of them is still scored."""
+        subject = results.subject
+        try:
+            if not results.generations:
+                results.generations = probes.generate(model, tokenizer, self.prompts)
+                self.store.keep(results.generations, *self._probe_key("generations", subject))
+            if attention and not results.entropies:
+                results.entropies = probes.attention_entropies(model, tokenizer, self.prompts)
+                self.store.keep(results.entropies, *self._probe_key("entropies", subject))
+            is_reference = any(other.content_hash == subject.content_hash for other in self.references)
+            if unlike or is_reference:
+                own = probes.hidden_states(model, tokenizer, self.prompts)
+                if is_reference:
+                    self._states[subject.content_hash] = own
+                for other in unlike:
+                    rows = probes.similarity(own, self._states_of(other))
+                    self.store.keep(rows, *self._probe_key("cka", subject, other))
+                    results.similarities[other.id] = rows
+        except SubjectError:
+            raise
+        except Exception as error:  # models are anybody's code: an exotic one may lack any of these outputs
+            results.trouble = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+    def _states_of(self, other: Subject) -> list[torch.Tensor]:
+        if other.content_hash not in self._states:
+            with live(other, self.device, self.tokenizer_folder) as (model, tokenizer):
+                self._states[other.content_hash] = probes.hidden_states(model, tokenizer, self.prompts)
+        return self._states[other.content_hash]
+
+    def _score_key(self, subject: Subject, identity: str) -> tuple[Any, ...]:
+        return ("score", versions.EVALUATION, subject.content_hash, identity, model_dtype(self.device))
+
+    def _probe_key(self, what: str, *subjects: Subject) -> tuple[Any, ...]:
+        hashes = [subject.content_hash for subject in subjects]
+        return (what, versions.PROBE, hashes, list(self.prompts), model_dtype(self.device))
+
+    def _broken_key(self, subject: Subject) -> tuple[Any, ...]:
+        return ("broken", versions.EVALUATION, subject.content_hash, model_dtype(self.device))
