@@ -70,7 +70,7 @@ def catalogue(space: Workspace, entry: ModelEntry) -> dict[str, Any]:
     content_hash = checkpoint.verify_and_hash(lambda done, total: progress.report(f"{entry.id}: reading", done, total))
     return {
         **_registered(entry),
-        "revision": entry.revision or "",
+        "revision": space.revision(entry),
         "architecture": checkpoint.architecture,
         "dtype": checkpoint.dtype,
         "n_layers": checkpoint.n_layers,

@@ -14,6 +14,7 @@ from assets.checkpoints import ensure_catalogued
 from assets.common import CODE_VERSION, WorkspaceResource, failure, fill_missing, models, write
 from assets.freshness import comparison_fingerprint, decomposition_fingerprint
 from resources import comparison, progress, workers
+from resources.checkpoints import UNEXPLAINED
 from resources.structure import (
     DecompositionTask,
     PairTask,
@@ -149,7 +150,7 @@ def comparison_statistics(
         },
         check_results=[_numerical_floor(rotation), _possible_nf(rotation)],
     )
-    unexplained = sum(row["parameters"] for row in rows["coverage"] if row["reason"] == "unexplained")
+    unexplained = sum(row["parameters"] for row in rows["coverage"] if UNEXPLAINED in row["reason"])
     analysed = sum(row["parameters"] for row in rows["coverage"] if row["state"] == "analysed")
     parameters = sum(row["parameters"] for row in rows["coverage"])
     yield dg.MaterializeResult(

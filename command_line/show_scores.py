@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from command_line.show import number
@@ -57,7 +58,10 @@ def _cell(score: Score | None) -> str:
         return ""
     if score.value is None:
         return "failed"
-    value = number(score.value) if abs(score.value) < 1e4 else f"{score.value:.2g}"
     if score.stderr is None:
-        return value
-    return f"{value} ± {score.stderr:.2g}"
+        return number(score.value)
+    if not 0 < score.stderr < 1e4:
+        return f"{score.value:.2g} ± {score.stderr:.2g}"
+    # As many decimals as two significant digits of the error have.
+    decimals = max(0, 1 - math.floor(math.log10(score.stderr)))
+    return f"{score.value:.{decimals}f} ± {score.stderr:.{decimals}f}"

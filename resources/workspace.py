@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from resources import progress
 from resources.factors import FactorStore
 from resources.families import ModelEntry, Registry, load_registry
 from resources.settings import Settings
@@ -15,7 +16,10 @@ from resources.warehouse import Published, TableStore, publish
 from rotoscale.errors import RotoscaleError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from resources.checkpoints import Checkpoint
+    from resources.hub import Snapshot
     from resources.structure import Location
 
 
@@ -29,6 +33,7 @@ class Workspace:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.tables = TableStore(settings.tables)
+        self._snapshots: dict[str, Snapshot] = {}
         self.factors = FactorStore(settings.factors, settings.factor_gigabytes * 1e9)
 
     @cached_property
@@ -50,16 +55,29 @@ class Workspace:
             return Location(folder, self.folder(self.registry.model(entry.base)))
         return Location(folder)
 
-    def folder(self, entry: ModelEntry) -> Any:
-        """The folder of an entry's checkpoint; a Hub model is resolved at its revision."""
-        if entry.path is not None:
-            if not entry.path.is_dir():
-                raise RotoscaleError(f"{entry.id}: there is no folder {entry.path}; correct {entry.file}")
-            return entry.path
+    def folder(self, entry: ModelEntry) -> Path:
+        """The folder of an entry's checkpoint; a Hub model is resolved at its revision, once per workspace."""
+        if entry.path is None:
+            return self._snapshot(entry).path
+        if not entry.path.is_dir():
+            raise RotoscaleError(f"{entry.id}: there is no folder {entry.path}; correct {entry.file}")
+        return entry.path
+
+    def revision(self, entry: ModelEntry) -> str:
+        """The commit that a Hub model's revision stands for; empty for a local folder."""
+        return "" if entry.path else self._snapshot(entry).commit
+
+    def _snapshot(self, entry: ModelEntry) -> Snapshot:
         from resources.hub import resolve
 
-        assert entry.hub is not None  # a family file has exactly one of path and hub
-        return resolve(entry.hub, entry.revision or "main").path
+        if entry.id not in self._snapshots:
+            assert entry.hub is not None  # a family file has exactly one of path and hub
+            self._snapshots[entry.id] = resolve(
+                entry.hub,
+                entry.revision or "main",
+                progress=lambda done, total: progress.report(f"{entry.id}: downloading", done, total),
+            )
+        return self._snapshots[entry.id]
 
     def checkpoint(self, model_id: str) -> Checkpoint:
         """The opened checkpoint of a model."""

@@ -84,7 +84,7 @@ def finding_on_disruption(name: str, of_post: Verdict, of_noise: Verdict | None)
         return f"{text} Without its noise control that proves nothing."
     both = {c.task for c in of_post.worse} & {c.task for c in of_noise.worse}
     if not both:
-        return f"{text} The same break of noise of the same size does no harm that shows: the collapse is the change's own."
+        return f"{text} The same break of noise of the same size does no harm that shows: it is the change's own."
     where = "on the same tasks" if len(both) == len(of_post.worse) else "on " + ", ".join(sorted(both))
     return (
         f"{text} Noise of the same size, broken the same way, suffers {where} too ({_listed(of_noise.worse)}): the "

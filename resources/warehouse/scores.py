@@ -11,6 +11,9 @@ from rotoscale import findings
 if TYPE_CHECKING:
     import duckdb
 
+_ORDER = ("replace-scale", "disrupt-left", "disrupt-right", "restore-left", "restore-right", "formula", "noise")
+"""Recipes in the order of METHODS 3; the others follow by name."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -76,7 +79,8 @@ def behaviour_summary(connection: duckdb.DuckDBPyConnection, model: str) -> Beha
         return None
     edits = query(
         "SELECT edit_id, label, recipe, is_control, control_id, weight_error, base_error FROM edited_checkpoints "
-        "WHERE model_id = $model AND status = 'ready' ORDER BY is_control, label",
+        "WHERE model_id = $model AND status = 'ready' "
+        f"ORDER BY is_control, list_position({list(_ORDER)!r}, recipe) NULLS LAST, label",
         model=model,
     )
     contrasts = query(

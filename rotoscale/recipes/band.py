@@ -38,7 +38,7 @@ def band(pair: MatrixPair, *, band: str = "top", k: int | None = None) -> torch.
     """
     factors = pair.base_factors
     r = factors.numerical_rank
-    wanted = max(1, r // 10) if k is None else k
+    wanted = min(r, max(1, r // 10)) if k is None else k
     if wanted > r:
         raise MatrixError(f"a band of {wanted} components is wider than the matrix's rank {r}; give a smaller k")
     chosen = dict(zip(BANDS, band_slices(r, wanted), strict=True))[band]

@@ -23,6 +23,8 @@ def shared_rotation(X: torch.Tensor, bound: float = 1.0) -> torch.Tensor:
     With `X = U diag(c) V^T` it is `U V^T`, the orthogonal Q that minimises |X - Q|_F. Where some c is zero it is not
     unique and one of them is returned.
     """
+    if X.numel() == 0:
+        return X
     Y = X / bound
     identity = torch.eye(X.shape[0], dtype=X.dtype, device=X.device)
     for _ in range(_MOST_STEPS):

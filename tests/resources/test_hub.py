@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hub_server import EXPIRED_TOKEN, GOOD_TOKEN, HubServer
+from tests.resources.hub_server import EXPIRED_TOKEN, GOOD_TOKEN, HubServer
 
 from resources import hub
 
