@@ -13,7 +13,7 @@ from assets import plots
 from assets.checkpoints import ensure_catalogued
 from assets.common import CODE_VERSION, WorkspaceResource, failure, fill_missing, models, write
 from assets.freshness import comparison_fingerprint, decomposition_fingerprint
-from resources import comparison, progress, workers
+from resources import comparison, progress
 from resources.checkpoints import UNEXPLAINED
 from resources.structure import (
     DecompositionTask,
@@ -79,14 +79,8 @@ def decompose_model(space: Workspace, model: str) -> list[dict[str, Any]]:
     checkpoint = location.open()
     keys = checkpoint.matrices()
     tasks = [DecompositionTask(location, key, space.settings.factors, space.settings.device) for key in keys]
-    rows = workers.run(
-        decompose_matrix,
-        tasks,
-        [workers.Work(*checkpoint.shape(key)) for key in keys],
-        workers=space.settings.workers,
-        memory_bytes=workers.available_memory(),
-        report=lambda done, total: progress.report(f"{model}: decomposing", done, total),
-    )
+    shapes = [checkpoint.shape(key) for key in keys]
+    rows = space.over_matrices(decompose_matrix, tasks, shapes, f"{model}: decomposing")
     return [{"model_id": model, **row} for row in rows]
 
 
@@ -191,9 +185,8 @@ def compare_pair(space: Workspace, base_id: str, model: str) -> dict[str, list[d
     base_location, post_location = space.location(base_id), space.location(model)
     base, post = base_location.open(), post_location.open()
     keys = comparison.common_matrices(base, post)
-    sizes = [workers.Work(*post.shape(key)) for key in keys]
-    cost = sum(size.cost for size in sizes)
-    with_null = layers_with_null(post.n_layers, cost, settings.null_layers)
+    shapes = [post.shape(key) for key in keys]
+    with_null = layers_with_null(post.n_layers, shapes, settings.null_layers)
     tasks = [
         PairTask(
             base_location,
@@ -207,14 +200,7 @@ def compare_pair(space: Workspace, base_id: str, model: str) -> dict[str, list[d
         )
         for key in keys
     ]
-    pairs = workers.run(
-        compare_matrices,
-        tasks,
-        sizes,
-        workers=settings.workers,
-        memory_bytes=workers.available_memory(),
-        report=lambda done, total: progress.report(f"{model}: comparing with {base_id}", done, total),
-    )
+    pairs = space.over_matrices(compare_matrices, tasks, shapes, f"{model}: comparing with {base_id}")
     tables = {
         name: [pair[name] for pair in pairs] for name in ("scale_statistics", "rotation_statistics", "tensor_changes")
     }

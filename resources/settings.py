@@ -6,6 +6,7 @@
 | ROTOSCALE_FAMILIES | folder of family files | `families/` in the project |
 | ROTOSCALE_DEVICE | `cpu`, `cuda`, `cuda:1`, `mps` or `auto` | `cpu` |
 | ROTOSCALE_WORKERS | worker processes for large models, one BLAS thread each | number of cores |
+| ROTOSCALE_MEMORY_GB | memory that all workers together may use | nine tenths of what is free |
 | ROTOSCALE_NULL_LAYERS | layers that get a simulated null: `all`, or how many, evenly spread | chosen by model size |
 | ROTOSCALE_FACTOR_GB | size limit of the factor store | 50 |
 | ROTOSCALE_KEEP_EDITS | edited checkpoints kept after scoring: `all`, `none`, or recipe names with commas | by size |
@@ -36,6 +37,7 @@ class Settings:
     families: Path
     device: str = "cpu"
     workers: int = 1
+    memory_gigabytes: float | None = None
     null_layers: int | None = None
     factor_gigabytes: float = 50.0
     seed: int = 0
@@ -95,6 +97,7 @@ def load_settings() -> Settings:
         families=families,
         device=os.environ.get("ROTOSCALE_DEVICE") or "cpu",
         workers=int(_number("ROTOSCALE_WORKERS", len(os.sched_getaffinity(0)), least=1)),
+        memory_gigabytes=_number("ROTOSCALE_MEMORY_GB", 0, least=0) or None,
         null_layers=_null_layers(),
         factor_gigabytes=_number("ROTOSCALE_FACTOR_GB", 50.0, least=0),
         seed=int(_number("ROTOSCALE_SEED", 0, least=0)),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,15 +196,16 @@ def _seed(seed: int, *hashes: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{':'.join(hashes)}".encode()).digest()[:6], "big")
 
 
-def layers_with_null(n_layers: int, cost: float, setting: int | None) -> set[int]:
+_EVERYWHERE = 2e11
+"""Work (sum of m n min(m, n)) up to which a decomposition of the whole model is a matter of a minute."""
+
+
+def layers_with_null(n_layers: int, shapes: Sequence[tuple[int, int]], setting: int | None) -> set[int]:
     """Which layers get a simulated null: `setting` of them evenly spread, or by the size of the model.
 
-    A simulated null costs one more decomposition. Models whose decomposition is a matter of a minute get it
-    everywhere, larger ones in one layer of eight.
+    A simulated null costs one more decomposition. Small models get it everywhere, large ones in one layer of eight.
     """
-    wanted = setting if setting is not None else n_layers if cost <= _EVERYWHERE else -(-n_layers // 8)
-    wanted = min(wanted, n_layers)
+    work = sum(m * n * min(m, n) for m, n in shapes)
+    by_size = n_layers if work <= _EVERYWHERE else -(-n_layers // 8)
+    wanted = min(by_size if setting is None else setting, n_layers)
     return {(2 * i + 1) * n_layers // (2 * wanted) for i in range(wanted)}
-
-
-_EVERYWHERE = 2e11

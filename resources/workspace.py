@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from resources import progress
+from resources import progress, workers
 from resources.factors import FactorStore
 from resources.families import ModelEntry, Registry, load_registry
 from resources.settings import Settings
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from resources.checkpoints import Checkpoint
     from resources.hub import Snapshot
     from resources.structure import Location
+
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 class NotReady(RotoscaleError):  # noqa: N818 (reads as what it says)
@@ -82,6 +86,23 @@ class Workspace:
     def checkpoint(self, model_id: str) -> Checkpoint:
         """The opened checkpoint of a model."""
         return self.location(model_id).open()
+
+    def over_matrices(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task], shapes: Sequence[tuple[int, int]], label: str
+    ) -> list[Result]:
+        """`function` of every task (one per matrix of these shapes), in worker processes as far as settings allow.
+
+        On an accelerator the work stays in this process: one device serves one process best.
+        """
+        limit = self.settings.memory_gigabytes
+        return workers.run(
+            function,
+            tasks,
+            [workers.Work(*shape) for shape in shapes],
+            workers=self.settings.workers if self.settings.device == "cpu" else 1,
+            memory_bytes=limit * 1e9 if limit else workers.available_memory(),
+            report=lambda done, total: progress.report(label, done, total),
+        )
 
     def facts(self, model_id: str) -> dict[str, Any]:
         """The model's row of `models`.

@@ -63,10 +63,10 @@ def make_speakers(folder: Path) -> Path:
     import torch
 
     model = _model()
-    _train(model, steps=90, rate=1e-2, seed=0)
+    _train(model, steps=45, rate=1e-2, seed=0)
     _save(model, folder / "speaker")
     _adapter(folder / "speaker", folder / "adapter")
-    _train(model, steps=30, rate=3e-3, seed=1)
+    _train(model, steps=15, rate=5e-3, seed=1)
     _save(model, folder / "fluent")
     with torch.no_grad():
         for name, weight in model.named_parameters():

@@ -14,7 +14,6 @@ import pytest
 from dashboard import launch, synthetic
 from resources.warehouse import TableStore, publish
 
-
 SCREENSHOTS = launch.PROJECT / "screenshots"
 PATIENCE = 60_000
 
