@@ -21,6 +21,7 @@ _COMMANDS = {
     "edit": "Write one edited checkpoint: a change put back, broken, or taken alone.",
     "run": "Materialize what is missing for the registered models.",
     "families": "List the registered models and how far each one is.",
+    "report": "Write one self-contained HTML file about a model or a family.",
     "publish": "Publish all finished tables as the next DuckDB file.",
     "doctor": "Check the installation, the device, the folders and every file in them.",
     "ui": "Start the Dagster UI and the dashboard.",

@@ -18,6 +18,7 @@ def run(models: tuple[str, ...]) -> None:
     """
     from command_line import show
     from command_line.running import materialize, open_workspace
+    from command_line.show_scores import scores
     from resources.warehouse import read
     from resources.warehouse.summary import summarize
 
@@ -26,23 +27,23 @@ def run(models: tuple[str, ...]) -> None:
     outcome = materialize(space, wanted, show.errors())
     console = show.output()
     with read(space.settings.published) as connection:
-        summaries = [
+        pairs = [
             summarize(connection, model, reference)
             for model in wanted
             if model not in outcome.failed
             for reference in space.registry.model(model).dependencies
         ]
-    if summaries:
-        show.overview(console, summaries)
+        for model in wanted:
+            if scores(console, connection, model):
+                console.print()
+    show.overview(console, [pair for pair in pairs if pair.matrices])
     console.print(
         f"\n{len(outcome.done)} models brought up to date, {len(outcome.fresh)} already were, "
         f"{len(outcome.failed)} failed."
     )
     for model, reason in outcome.failed.items():
-        show.errors().print(f"[bold]{model}[/bold]: {reason}", markup=True)
-    console.print(
-        f"Published: {space.settings.published}\n"
-        "Next: `rotoscale compare BASE POST` for any pair, `make ui` for the Dagster UI."
-    )
+        show.errors().print(f"{model}: {reason}", markup=False, soft_wrap=True)
+    console.print(f"Published in {space.settings.published}", soft_wrap=True)
+    console.print("Next: `make ui` for the dashboard and the Dagster UI, `rotoscale compare BASE POST` for any pair.")
     if outcome.failed:
         raise click.exceptions.Exit(1)

@@ -68,7 +68,7 @@ def reading(summary: Summary) -> str:
 def comparison(console: Console, summary: Summary) -> None:
     """Print one comparison: total change, others, scale, rotation, what stands out, one sentence."""
     share = summary.parameters_analysed / summary.parameters if summary.parameters else 0
-    console.print(f"\n[bold]{summary.model}[/bold] against [bold]{summary.base}[/bold]")
+    console.print(f"\n{summary.model} against {summary.base}", style="bold", markup=False)
     console.print(
         f"All tensors: relative change {number(summary.relative_change)}. {summary.matrices} principal matrices "
         f"hold {100 * share:.1f} % of {summary.parameters:,} parameters."
@@ -117,7 +117,9 @@ def comparison(console: Console, summary: Summary) -> None:
 
 
 def overview(console: Console, summaries: Sequence[Summary]) -> None:
-    """Print one line per comparison."""
+    """Print one line per comparison, then the sentence that reads it; nothing for none."""
+    if not summaries:
+        return
     console.print(
         table(
             "What post-training did",
@@ -127,4 +129,4 @@ def overview(console: Console, summaries: Sequence[Summary]) -> None:
         )
     )
     for summary in summaries:
-        console.print(f"[bold]{summary.model}[/bold]: {reading(summary)}")
+        console.print(f"{summary.model} against {summary.base}: {reading(summary)}", markup=False)
