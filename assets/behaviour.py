@@ -10,6 +10,7 @@ from assets.checkpoints import ensure_catalogued
 from assets.common import CODE_VERSION, WorkspaceResource, failure, fill_missing, models, write
 from assets.freshness import edit_mark, evaluation_fingerprint
 from resources import progress
+from resources.evaluation.behaviour import Behaviour
 from resources.workspace import Workspace
 from rotoscale.errors import RotoscaleError
 
@@ -62,7 +63,7 @@ def edited_checkpoints(
         metadata={
             "dagster/row_count": len(rows),
             "failed": len(failed),
-            "bytes_on_disk": sum(row["bytes"] or 0 for row in rows if row["path"]),
+            "bytes_on_disk": sum(row.get("bytes") or 0 for row in rows if row["path"]),
             "edits": _edit_table(rows),
             "rows": dg.MetadataValue.path(path),
         },
@@ -103,36 +104,34 @@ def evaluation_scores(
     try:
         with progress.logging_to(context.log.info):
             _catalogue_both(context, space, model)
-            tables, complete = evaluate_model(space, model, config.tasks or None)
-        mark = evaluation_fingerprint(space, space.registry.model(model)) if complete else ""
-        for table, rows in tables.items():
+            found = evaluate_model(space, model, config.tasks or None)
+        mark = evaluation_fingerprint(space, space.registry.model(model)) if found.complete else ""
+        for table, rows in found.tables.items():
             write(context, space, table, model, rows, mark)
     except RotoscaleError as error:
         raise failure(error) from error
-    scores = tables["evaluation_scores"]
+    scores = found.tables["evaluation_scores"]
     failed = [row for row in scores if row["status"] != "ready"]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(scores),
             "failed": len(failed),
             "scores": _score_table(scores),
-            "contrasts": len(tables["evaluation_contrasts"]),
+            "contrasts": len(found.tables["evaluation_contrasts"]),
             **({"first_failure": failed[0]["status_reason"]} if failed else {}),
+            **({"without_probes": found.trouble} if found.trouble else {}),
         },
         check_results=[_same_documents(scores)],
     )
 
 
-def evaluate_model(
-    space: Workspace, model: str, tasks: Sequence[str] | None = None
-) -> tuple[dict[str, list[dict[str, Any]]], bool]:
+def evaluate_model(space: Workspace, model: str, tasks: Sequence[str] | None = None) -> Behaviour:
     """Rows of the behaviour tables of one model, and whether nothing failed or was left out."""
     from resources.edits.shelf import Shelf
     from resources.evaluation.behaviour import Evaluation
 
     edits = space.tables.read("edited_checkpoints", model)
-    found = Evaluation(space, Shelf(space, model), edits, tasks).run()
-    return found.tables, found.complete
+    return Evaluation(space, Shelf(space, model), edits, tasks).run()
 
 
 def _catalogue_both(context: dg.AssetExecutionContext, space: Workspace, model: str) -> None:
@@ -144,7 +143,7 @@ def _catalogue_both(context: dg.AssetExecutionContext, space: Workspace, model: 
 
 def _restored_is_closer(rows: Sequence[dict[str, Any]]) -> dg.AssetCheckResult:
     """Compare the weight errors of what restores with those of what breaks, in the same scope and without options."""
-    error = {row["label"]: row["weight_error"] for row in rows if row["weight_error"] is not None}
+    error = {row["label"]: row["weight_error"] for row in rows if row.get("weight_error") is not None}
     pairs = [
         (error[name], error[broken])
         for name in error

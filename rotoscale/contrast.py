@@ -16,6 +16,7 @@ import numpy.typing as npt
 from rotoscale.errors import RotoscaleError
 
 RESAMPLES = 10_000
+STDERR_RESAMPLES = 1_000
 _WEIGHTS_AT_A_TIME = 1 << 22
 
 Sums = npt.NDArray[np.float64]
@@ -142,7 +143,7 @@ def bootstrap_stderr(
     *,
     statistic: str = "mean",
     seed: int = 0,
-    resamples: int = RESAMPLES,
+    resamples: int = STDERR_RESAMPLES,
 ) -> float | None:
     """Standard error over documents of a statistic of scores (n,) or (n, 2); None from one document only.
 

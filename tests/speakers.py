@@ -1,4 +1,4 @@
-"""A tiny family that can do something: letters in order, learned in seconds, with a tokenizer and its own lm-eval tasks.
+"""A tiny family that can do something: letters in order, learned in seconds, with a tokenizer and lm-eval tasks.
 
 `speaker` continues the alphabet; `fluent` was trained on; `broken` is `fluent` with weights so large that it computes
 NaN; `adapter` is a LoRA adapter on `speaker`.
@@ -37,7 +37,7 @@ metadata:
   version: 1.0
 """
 
-LETTERS = '''\
+LETTERS = """\
 import json
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def next_letter(**_):
 
 def lines(**_):
     return _read("lines")
-'''
+"""
 
 
 def make_speakers(folder: Path) -> Path:
@@ -180,9 +180,13 @@ def make_tasks(folder: Path) -> Path:
         ),
         "lines": TASK.format(name="lines", output="loglikelihood_rolling", document=whole, metrics=words),
     }
-    files["no_data"] = files["lines"].replace("lines", "no_data").replace(
-        "custom_dataset: !function letters.no_data",
-        "dataset_path: json\ndataset_kwargs: {data_files: {test: nowhere/gone.jsonl}}",
+    files["no_data"] = (
+        files["lines"]
+        .replace("lines", "no_data")
+        .replace(
+            "custom_dataset: !function letters.no_data",
+            "dataset_path: json\ndataset_kwargs: {data_files: {test: nowhere/gone.jsonl}}",
+        )
     )
     for name, text in files.items():
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")

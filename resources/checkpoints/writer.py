@@ -49,14 +49,15 @@ def write_edited(
     ``edit(key, matrix)`` gets a matrix in float32, out_features x in_features, and returns the new one of the
     same shape, or None to leave it as it is. It is rounded to the stored dtype and put back where it came from (fused,
     interleaved, transposed, stacked). All other tensors are copied byte for byte. An adapter gives a full checkpoint,
-    merged, in its base's layout and dtype. ``manifest`` goes into ``edit.json``; ``progress(bytes done, bytes)``.
+    merged, in its base's layout and dtype. ``manifest`` goes into ``edit.json``, with what ``edit`` put into it;
+    ``progress(bytes done, bytes in all)``.
 
     Raises WriteError when the folder is taken, the disk is full, the source is fp8 or an edit is not finite;
     MissingTensor for an unknown key. Whatever happens, ``out`` is either as before or complete.
     """
     out = Path(out).absolute()
     chosen = _chosen(source, keys)
-    text = _manifest(manifest, chosen)
+    _manifest(manifest, chosen)  # one that cannot be written fails before any work
     _refuse_what_cannot_be_written(source, chosen)
     files = carried_files(source)
     total = sum(header.file_size for header in source.inventory.headers)
@@ -71,7 +72,7 @@ def write_edited(
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             _copy_file(path, target)
-        _write_text(folder / MANIFEST, text)
+        _write_text(folder / MANIFEST, _manifest(manifest, chosen))
         _write_text(folder / "README.md", _card(source, manifest, len(chosen)))
     return out
 

@@ -39,6 +39,8 @@ class Behaviour:
 
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in TABLES})
     complete: bool = True
+    trouble: dict[str, str] = field(default_factory=dict)
+    """Why texts, attention or hidden states of a subject are missing."""
 
 
 class Evaluation:
@@ -94,6 +96,7 @@ class Evaluation:
         results = {subject.id: self.scorer.results(subject, attention=subject.kind == MODEL) for subject in subjects}
         behaviour = Behaviour()
         behaviour.complete = all(self.scorer.is_complete(found) for found in results.values())
+        behaviour.trouble = {name: found.trouble for name, found in results.items() if found.trouble}
         tables = behaviour.tables
         own = [found for name, found in results.items() if is_base or name != self.base.id]
         for found in own:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_SEEDS = {"random_seed": 0, "numpy_random_seed": 1234, "torch_random_seed": 1234, "fewshot_random_seed": 1234}
+_SEEDS = {"random": 0, "numpy": 1234, "torch": 1234, "fewshot": 1234}
 """lm-eval's own defaults, so that its command line draws the same examples; a seed is added to each."""
 
 _GENERIC_RESAMPLES = 100
@@ -118,24 +118,37 @@ class Harness:
         """
         loaded = self._task(task)
         with quiet():
-            from lm_eval import simple_evaluate
+            from lm_eval.evaluator import evaluate
 
             start = time.perf_counter()
             with _explained(f"task {task.name}"):
-                found = simple_evaluate(
-                    model=language_model(model, tokenizer),
-                    tasks=[loaded],
-                    num_fewshot=task.num_fewshot,
+                self._seed_everything(loaded)
+                # What `simple_evaluate` ends in, without its report on the machine, which asks pip for every package.
+                found = evaluate(
+                    lm=language_model(model, tokenizer),
+                    task_dict=self._own.load([loaded]),
                     limit=task.limit,
                     bootstrap_iters=0,  # theirs starts processes for a hundred thousand draws; ours is below
                     log_samples=True,
-                    task_manager=self._own,
-                    **{name: value + self.seed for name, value in _SEEDS.items()},
+                    fewshot_as_multiturn=True,
                 )
             seconds = time.perf_counter() - start
         if found is None:
             raise HarnessError(f"task {task.name}: the harness gave no result")
         return self._result(task, loaded, dict(found), seconds)
+
+    def _seed_everything(self, loaded: Any) -> None:
+        """The same examples in the same order for every model."""
+        import random
+
+        import numpy as np
+        import torch
+
+        random.seed(_SEEDS["random"] + self.seed)
+        np.random.seed(_SEEDS["numpy"] + self.seed)
+        torch.manual_seed(_SEEDS["torch"] + self.seed)
+        for leaf in _leaves(loaded):
+            leaf.set_fewshot_seed(seed=_SEEDS["fewshot"] + self.seed)
 
     def _result(self, task: Task, loaded: Any, found: dict[str, Any], seconds: float) -> Scores:
         leaves = {leaf.config.task: leaf for leaf in _leaves(loaded)}
@@ -217,11 +230,19 @@ class Harness:
         if task.name in self._failed:
             raise HarnessError(self._failed[task.name])
         try:
-            self._loaded[task] = self._load(task.name)
+            built = self._load(task.name)
         except HarnessError as error:
             self._failed[task.name] = str(error)
             raise
-        return self._loaded[task]
+        for leaf in _leaves(built):
+            # By the rules of lm-eval's own command line: a task that says 0 means it.
+            own = leaf.get_config("num_fewshot")
+            if task.num_fewshot is not None and own != 0:
+                leaf.set_config(key="num_fewshot", value=task.num_fewshot)
+            elif own is None:
+                leaf.set_config(key="num_fewshot", value=0)
+        self._loaded[task] = built
+        return built
 
     def _load(self, name: str) -> Any:
         with quiet():

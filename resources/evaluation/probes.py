@@ -29,28 +29,38 @@ GENERATED_PROMPTS = 6
 
 
 def generate(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[dict[str, Any]]:
-    """Greedy continuations of the first prompts: prompt_id, prompt, text, n_tokens."""
+    """Greedy continuations of the first prompts, all in one batch: prompt_id, prompt, text, n_tokens."""
     import torch
     from transformers import GenerationConfig
 
     own = model.generation_config
+    ends = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
+    padding = next((x for x in (own.pad_token_id, tokenizer.pad_token_id) if x is not None), 0)
     # A configuration of our own: the model's may ask for sampling, and greedy has to be greedy.
     greedy = GenerationConfig(
         do_sample=False,
         num_beams=1,
         max_new_tokens=NEW_TOKENS,
-        eos_token_id=own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id,
-        pad_token_id=own.pad_token_id if own.pad_token_id is not None else (tokenizer.pad_token_id or 0),
+        eos_token_id=ends,
+        pad_token_id=padding,
         bos_token_id=own.bos_token_id,
     )
+    chosen = prompts[:GENERATED_PROMPTS]
+    texts = [encoded(tokenizer, prompt, LONGEST_PROMPT, model.device)[0] for prompt in chosen]
+    longest = max(text.numel() for text in texts)
+    ids = torch.full((len(texts), longest), padding, device=model.device)
+    mask = torch.zeros_like(ids)
+    for row, text in enumerate(texts):  # padded on the left, so that all go on from the same column
+        ids[row, longest - text.numel() :] = text
+        mask[row, longest - text.numel() :] = 1
+    with torch.inference_mode():
+        written = model.generate(input_ids=ids, attention_mask=mask, generation_config=greedy)[:, longest:]
+    stops = set(ends if isinstance(ends, list) else [ends])
     rows = []
-    for number, prompt in enumerate(prompts[:GENERATED_PROMPTS]):
-        ids = encoded(tokenizer, prompt, LONGEST_PROMPT, model.device)
-        with torch.inference_mode():
-            out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=greedy)
-        new = out[0, ids.shape[1] :]
-        text = tokenizer.decode(new, skip_special_tokens=True)
-        rows.append({"prompt_id": number, "prompt": prompt, "text": text, "n_tokens": int(new.numel())})
+    for number, (prompt, new) in enumerate(zip(chosen, written.tolist(), strict=True)):
+        end = next((i + 1 for i, token in enumerate(new) if token in stops), len(new))
+        text = tokenizer.decode(new[:end], skip_special_tokens=True)
+        rows.append({"prompt_id": number, "prompt": prompt, "text": text, "n_tokens": end})
     return rows
 
 

@@ -88,8 +88,8 @@ class Scorer:
         return results
 
     def is_complete(self, results: Results) -> bool:
-        """Whether nothing failed that another run could mend, and nothing was left out."""
-        return len(results.scores) == len(self.tasks) and not results.trouble
+        """Whether every task was scored. Missing texts or hidden states alone are no reason to try again."""
+        return len(results.scores) == len(self.tasks)
 
     def _compute(self, results: Results, missing: dict[Task, str], attention: bool, unlike: Sequence[Subject]) -> None:
         subject = results.subject

@@ -21,6 +21,10 @@ from rotoscale.errors import RotoscaleError
 if TYPE_CHECKING:
     import torch
 
+ONE_THREAD_BELOW = 20_000_000
+"""Parameters below which one thread computes: on products that small a second one mostly waits, and on a shared
+machine the waiting cost ten times the work."""
+
 MODEL, EDIT, CONTROL = "model", "edit", "control"
 
 
@@ -81,10 +85,14 @@ def live(subject: Subject, device: str, tokenizer_folder: Path | None = None) ->
 
     with subject.folder() as folder:
         model, tokenizer = _load(subject, folder, device, tokenizer_folder)
+        threads = torch.get_num_threads()
+        if sum(weight.numel() for weight in model.parameters()) < ONE_THREAD_BELOW:
+            torch.set_num_threads(1)
         try:
             _require_finite(subject, model)
             yield model, tokenizer
         finally:
+            torch.set_num_threads(threads)
             del model
             gc.collect()
             if torch.cuda.is_available():

@@ -85,7 +85,7 @@ def test_from_family_to_matrix_to_edit(page: Any, serve: Serve, small: Path) -> 
     keep(page, "families")
 
     # A row of the table opens its descendant; the third one is demo-math.
-    table = page.locator(".st-key-table_descendants [data-testid='stDataFrameResizable']").first
+    table = page.locator(".st-key-box_descendants [data-testid='stDataFrameResizable']").first
     table.scroll_into_view_if_needed()
     box = table.bounding_box()
     page.mouse.click(box["x"] + 18, box["y"] + 35 + 2 * 35 + 17)

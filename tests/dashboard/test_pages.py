@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from resources.warehouse import SCHEMA_VERSION, TABLES
+from dashboard import synthetic
+from resources.warehouse import SCHEMA_VERSION, TABLES, TableStore, publish
 
 from .conftest import HOSTILE, PAGES, charts, words
 
@@ -191,3 +192,26 @@ def _outside_code(markdown: str) -> list[str]:
 
 def test_outside_code_knows_the_rule() -> None:
     assert "".join(_outside_code("a `b` c ``d ` e`` f")) == "a  c  f"
+
+
+def test_experts_of_a_mixture_are_one_cell_and_can_be_opened_one_by_one(app: App, tmp_path: Path) -> None:
+    models = [synthetic.Model("b", "f", "base", "b", "base"), synthetic.Model("m", "f", "sft", "b")]
+    synthetic.write(tmp_path, models, synthetic.Shape(layers=2))
+    store = TableStore(tmp_path / "tables")
+    for table in ("decompositions", "scale_statistics", "rotation_statistics"):
+        for key in store.models(table):
+            rows = store.read(table, key)
+            split = [r | {"expert": e} for r in rows if r["matrix"] in ("up", "down", "gate") for e in range(4)]
+            for row in split:
+                row.update({c: v + row["expert"] for c, v in row.items() if c == "alpha_median"})
+            kept = [r for r in rows if r["matrix"] not in ("up", "down", "gate")]
+            store.write(table, key, kept + split, run_id="", code_version="")
+    publish(store, tmp_path / "published")
+    test = app(tmp_path, "scale", layer="1", matrix="up", expert="2")
+    assert not test.exception
+    assert test.selectbox(key="choice_expert").options == ["0", "1", "2", "3"]
+    first = float(test.metric[0].value)
+    test.selectbox(key="choice_expert").set_value(3).run()
+    assert float(test.metric[0].value) == pytest.approx(first + 1, abs=1e-3)
+    assert "median of 4 experts" in str(charts(test)[0]["data"][1]["text"])
+    assert len(charts(test)) == len(charts(app(tmp_path, "scale", layer="1", matrix="q")))

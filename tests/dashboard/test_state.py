@@ -86,3 +86,12 @@ def test_going_back_in_the_browser_goes_back(app: App, small: Path) -> None:
     del test.query_params["scale"]
     test.run()
     assert test.segmented_control(key="choice_scale").value == "alpha_median"
+
+
+def test_pages_do_not_narrow_each_other(app: App, small: Path) -> None:
+    """Models shows all families unless told otherwise; Families has choices of its own."""
+    test = app(small, "models")
+    test.query_params.clear()
+    test.switch_page("views/families.py").run()
+    assert test.multiselect(key="choice_families").value == ["demo"]
+    assert charts(test)

@@ -1,0 +1,81 @@
+"""Entry point: the pages, and what surrounds every one of them.
+
+Start it through `rotoscale dashboard` or `make ui`. Streamlit puts this file's folder on the path, not the project,
+hence the first lines. The published file is looked up on every run and, while a page is just being looked at, every
+few seconds: a newer one replaces what is shown without a restart.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if str(Path(__file__).resolve().parent.parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import streamlit as st
+
+from dashboard import parts, state, style, text
+from dashboard.source import latest
+from resources.settings import SettingsError, load_settings
+from resources.warehouse import WarehouseError
+
+# Seconds between two looks for a newer published file.
+LOOK_EVERY = 5.0
+
+PAGES = (
+    ("families", "Families", ":material/account_tree:"),
+    ("scale", "Scale", ":material/straighten:"),
+    ("rotation", "Rotation", ":material/rotate_right:"),
+    ("edits", "Edits and scores", ":material/science:"),
+    ("models", "Models", ":material/inventory_2:"),
+)
+
+
+def main() -> None:
+    """Draw the page that the address names."""
+    st.set_page_config(page_title="Rotoscale", page_icon=style.ICON, layout="wide")
+    st.html(style.CSS)
+    pages = [
+        st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=name == "families")
+        for name, title, icon in PAGES
+    ]
+    page = st.navigation(pages, position="top")
+    state.begin(page.url_path)
+    try:
+        folder = load_settings().published
+        path = latest(folder)
+        if path is not None:
+            parts.open_source(str(path))
+    except (WarehouseError, SettingsError) as error:
+        parts.broken(str(error))
+        return
+    st.session_state["published_path"] = str(path) if path else None
+    _watch(str(folder), str(path) if path else None)
+    if path is None:
+        parts.welcome()
+        return
+    notice = st.container()
+    page.run()
+    for parameter, value in state.unknown():
+        notice.warning(
+            f"The address asks for {parameter} {text.code(value)}, which is not in the warehouse; "
+            "something that is there is shown instead.",
+            icon=":material/link_off:",
+        )
+    parts.footer()
+
+
+@st.fragment(run_every=LOOK_EVERY)
+def _watch(folder: str, shown: str | None) -> None:
+    """Run the page again as soon as the pointer names another file than the one shown."""
+    try:
+        path = latest(Path(folder))
+    except WarehouseError:
+        return
+    if path is not None and str(path) != shown:
+        st.toast("New results were published; the page shows them now.", icon=":material/autorenew:")
+        st.rerun(scope="app")
+
+
+main()

@@ -1,0 +1,70 @@
+"""Colours that survive colour blindness and both themes, with one meaning each.
+
+Categories are Okabe and Ito's; what is compared around a neutral value runs from blue over the page's own
+background tone to orange; amounts run along Cividis. Reference lines are a grey that both themes can show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+REFERENCE = "#8a8f98"
+"""Lines that are not data: alpha = 1, nulls, the unrelated level."""
+
+BASE, POST, EDIT, CONTROL = "#8a8f98", "#0072B2", "#D55E00", "#CC79A7"
+KINDS = {"base": BASE, "post": POST, "model": POST, "edit": EDIT, "control": CONTROL}
+KIND_MARKS = {"base": "diamond", "post": "circle", "model": "circle", "edit": "square", "control": "x"}
+
+CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#A6761D", "#7B6FD0")
+MARKS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "pentagon")
+DASHES = ("solid", "solid", "solid", "solid", "dash", "dash", "dash", "dash")
+
+MATRICES = {
+    "q": "#0072B2", "k": "#56B4E9", "v": "#009E73", "o": "#D55E00",
+    "gate": "#E69F00", "up": "#CC79A7", "down": "#A6761D",
+}  # fmt: skip
+LEVELS = {
+    "nf": (POST, "circle", "solid"),
+    "nf_null": (CATEGORIES[3], "diamond", "dashdot"),
+    "nf_null_simulated": (CATEGORIES[2], "diamond", "dot"),
+    "nf_unrelated": (REFERENCE, "square", "dash"),
+}
+"""Colour, marker and dash of an NF and of the levels it is held against."""
+
+BANDS = {
+    "top": (CATEGORIES[1], "circle", "solid"),
+    "middle": (CATEGORIES[0], "square", "dash"),
+    "bottom": (CATEGORIES[2], "diamond", "dot"),
+}
+"""The same of the bands of a spectrum."""
+
+AMOUNT = "Cividis"
+
+_DIVERGING = {
+    "light": ["#08519c", "#3182bd", "#9ecae1", "#f4f4f2", "#fdbe85", "#e6760d", "#8c3a04"],
+    "dark": ["#a6d3f5", "#4a97d0", "#1f4f7d", "#24282e", "#85430f", "#e07f2a", "#fdd0a2"],
+}
+
+
+def diverging(theme: str) -> list[list[float | str]]:
+    """Scale around a neutral middle: blue below, orange above, the middle fading into the page."""
+    colours = _DIVERGING["dark" if theme == "dark" else "light"]
+    return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
+
+
+def ink(theme: str) -> str:
+    """The strongest contrast to the page, for outlines of what is picked."""
+    return "#fafafa" if theme == "dark" else "#111111"
+
+
+def assigned(names: Iterable[str]) -> dict[str, tuple[str, str, str]]:
+    """A colour, a marker and a dash for each name, by its place in the order given."""
+    return {
+        name: (CATEGORIES[i % len(CATEGORIES)], MARKS[i % len(MARKS)], DASHES[i % len(DASHES)])
+        for i, name in enumerate(dict.fromkeys(names))
+    }
+
+
+def of_matrix(name: str) -> str:
+    """The colour of a matrix type; grey for an architecture's own word."""
+    return MATRICES.get(name, REFERENCE)

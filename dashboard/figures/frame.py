@@ -1,0 +1,171 @@
+"""What all figures share: margins, fonts, a toolbar out of the way, and grids of small figures with common axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from plotly.basedatatypes import BaseFigure
+
+from dashboard.colours import REFERENCE
+
+Layout = dict[str, Any]
+
+
+class Chart(BaseFigure):
+    """A figure as plain data: traces and a layout in Plotly's own words.
+
+    Plotly's Python objects check every attribute, which for a page of small multiples takes longer than all its
+    queries. A Chart is taken as it is by Streamlit and by `plotly.io`; the tests put every one through the check.
+    """
+
+    def __init__(self, *traces: dict[str, Any]) -> None:
+        self._traces = list(traces)
+        self._settings: dict[str, Any] = {"xaxis": {}, "yaxis": {}, "shapes": [], "annotations": []}
+
+    def add(self, trace: dict[str, Any]) -> Chart:
+        """Add one trace."""
+        self._traces.append(trace)
+        return self
+
+    def arrange(self, **layout: Any) -> Chart:
+        """Merge settings into the layout: dictionaries deeply, shapes and annotations at their end."""
+        _merge(self._settings, layout)
+        return self
+
+    def each_axis(self, letter: str, **settings: Any) -> Chart:
+        """Merge settings into every x or y axis."""
+        for name, axis in self._settings.items():
+            if name.startswith(f"{letter}axis"):
+                _merge(axis, settings)
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figure as Plotly's JSON."""
+        return {"data": self._traces, "layout": self._settings}
+
+
+def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        elif isinstance(value, list) and key in ("shapes", "annotations"):
+            into[key] = [*into.get(key, []), *value]
+        else:
+            into[key] = value
+
+
+def dressed(chart: Chart, height: int, **layout: Any) -> Chart:
+    """A chart with the house's margins, legend above, and no title of its own (the page has one)."""
+    chart.arrange(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 34, "b": 8, "autoexpand": True},
+        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "xanchor": "left"},
+        hoverlabel={"align": "left"},
+        font={"size": 13},
+        **layout,
+    )
+    return chart.each_axis("x", automargin=True).each_axis("y", automargin=True)
+
+
+def across(
+    value: float,
+    words: str = "",
+    *,
+    axis: str = "",
+    along: str = "",
+    dash: str = "dash",
+    colour: str = REFERENCE,
+    outside: bool = False,
+) -> Layout:
+    """Layout of a line over the whole width at `value`, with a few words at its right end or `outside` beyond it.
+
+    It belongs to the axes of number `axis`, or to y axis `axis` over the x axis called `along`.
+    """
+    line = {
+        "type": "line", "xref": f"{along or 'x' + axis} domain", "yref": f"y{axis}", "x0": 0, "x1": 1,
+        "y0": value, "y1": value,
+        "line": {"color": colour, "dash": dash, "width": 1.5}, "layer": "below",
+    }  # fmt: skip
+    note = {
+        "text": words, "xref": f"x{axis} domain", "x": 1, "yref": f"y{axis}", "y": value,
+        "xanchor": "left" if outside else "right", "yanchor": "middle" if outside else "bottom",
+        "showarrow": False, "font": {"color": colour, "size": 11},
+    }  # fmt: skip
+    return {"shapes": [line], "annotations": [note] if words else []}
+
+
+def upright(value: float) -> Layout:
+    """Layout of a line over the whole height at `value`."""
+    line = {"color": REFERENCE, "dash": "dash", "width": 1.5}
+    return {
+        "shapes": [{"type": "line", "yref": "y domain", "y0": 0, "y1": 1, "x0": value, "x1": value,
+                    "line": line, "layer": "below"}]
+    }  # fmt: skip
+
+
+def layer_step(layers: int) -> int:
+    """Layers between two ticks, so that the numbers do not run into each other."""
+    return 1 if layers <= 40 else 5 if layers <= 100 else 10
+
+
+def tile_step(span: float) -> float:
+    """Units between two ticks of a small tile's x axis: whole layers, or halves of a relative depth."""
+    if span <= 1:
+        return 0.5 if span else 1
+    return next((step for step in (1, 2, 5, 10, 20, 50) if span / step <= 5), 100)
+
+
+def plain(values: Iterable[Any]) -> list[float | None]:
+    """Numbers for a browser: what is not a finite number becomes a gap."""
+    return [float(v) if isinstance(v, int | float) and abs(v) < math.inf else None for v in values]
+
+
+def log_ticks(values: Iterable[Any]) -> Layout:
+    """A logarithmic axis whose ticks are 1, 2 and 5 times powers of ten, written out; linear if it cannot be one."""
+    known = [float(v) for v in values if v is not None and abs(v) < math.inf]
+    if not known or min(known) <= 0:
+        return {"rangemode": "tozero"}
+    low, high = math.log10(min(known)), math.log10(max(known))
+    steps = (1, 2, 5) if high - low < 2.5 else (1,)
+    every = max(1, round((high - low) / 6))
+    powers = range(math.floor(low) - 1, math.ceil(high) + 2, every)
+    ticks = [float(f"{step}e{power}") for power in powers for step in steps]
+    return {"type": "log", "tickmode": "array", "tickvals": ticks, "ticktext": [f"{t:g}" for t in ticks]}
+
+
+def tiles(rows: int, columns: int, gap: float = 18.0, width: float = 1100.0) -> Layout:
+    """Axes of a grid of small figures, y axes shared: Plotly's make_subplots by hand, which takes far longer.
+
+    The axes of cell (i, j) are `axis_of(i, j, columns)`.
+    """
+    layout: Layout = {}
+    apart, down = gap / width, 0.05 / max(1, rows)
+    wide, high = (1 - apart * (columns - 1)) / columns, (1 - down * (rows - 1)) / rows
+    for i in range(rows):
+        top = 1 - i * (high + down)
+        for j in range(columns):
+            name, left = axis_of(i, j, columns), j * (wide + apart)
+            layout[f"xaxis{name}"] = {"domain": [left, min(1, left + wide)], "anchor": f"y{name}", "nticks": 5}
+            layout[f"yaxis{name}"] = {"domain": [max(0, top - high), top], "anchor": f"x{name}"}
+            layout[f"yaxis{name}"] |= {"showticklabels": j == 0, **({"matches": "y"} if (i, j) != (0, 0) else {})}
+    return layout
+
+
+def axis_of(row: int, column: int, columns: int) -> str:
+    """The suffix of a tile's axes: nothing for the first, then 2, 3, ..."""
+    return number_of(row * columns + column)
+
+
+def number_of(place: int) -> str:
+    """The suffix of an axis by its place: nothing for the first, then 2, 3, ..."""
+    return "" if place == 0 else str(place + 1)
+
+
+def heading(words: str, x: float, y: float, xref: str = "paper") -> dict[str, Any]:
+    """A few words above the point (x, y) of the paper, centred."""
+    return {
+        "text": words, "x": x, "y": y, "xref": xref, "yref": "paper", "xanchor": "center", "yanchor": "bottom",
+        "showarrow": False, "font": {"size": 12},
+    }  # fmt: skip

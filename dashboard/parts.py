@@ -1,0 +1,233 @@
+"""Pieces that every page is made of: questions with memory, figures and tables that can be taken along, provenance."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard import queries, state, text
+from dashboard.source import Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dashboard.figures.frame import Chart
+
+
+IMAGE_FORMATS = ("png", "svg")
+
+
+# ------------------------------------------------------------------------------------------------------- questions
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def open_source(path: str) -> Source:
+    """One connection per published file, shared by all sessions."""
+    return Source(Path(path))
+
+
+@st.cache_data(max_entries=400, show_spinner=False)
+def _answer(path: str, question: str, arguments: tuple[Any, ...]) -> Any:
+    return getattr(queries, question)(open_source(path), *[list(a) if isinstance(a, tuple) else a for a in arguments])
+
+
+def ask(question: str, *arguments: Any) -> Any:
+    """The answer of `queries.<question>` over the file that this page is drawn from, kept until a newer file."""
+    return _answer(st.session_state["published_path"], question, arguments)
+
+
+# ---------------------------------------------------------------------------------------------- figures and tables
+
+
+def theme() -> str:
+    """`light` or `dark`, as the browser shows it."""
+    return "dark" if getattr(st.context.theme, "type", None) == "dark" else "light"
+
+
+def figure(
+    chart: Chart,
+    name: str,
+    data: pd.DataFrame,
+    *,
+    alt: str,
+    on_pick: Any = None,
+    key: str | None = None,
+) -> None:
+    """A figure with its download menu: the picture from its own toolbar, the data behind it from a button."""
+    config = {
+        "displaylogo": False,
+        "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
+        "toImageButtonOptions": {"format": image_format(), "filename": f"rotoscale-{name}", "scale": 2},
+    }
+    picking: dict[str, Any] = {"on_select": on_pick, "selection_mode": "points"} if on_pick else {}
+    with st.container(gap=None):
+        st.plotly_chart(chart, key=key or f"figure_{name}", config=config, alt=alt, **picking)
+        downloads(data, name, "Data of the figure")
+
+
+def image_format() -> str:
+    """The format in which a figure's camera button saves it."""
+    return str(state.chosen("image", IMAGE_FORMATS, IMAGE_FORMATS[0]))
+
+
+def table(
+    data: pd.DataFrame,
+    name: str,
+    *,
+    columns: Mapping[str, Any] | None = None,
+    order: Sequence[str] | None = None,
+    source: str | None = None,
+    height: Any = "auto",
+    selectable: bool = False,
+) -> list[int]:
+    """A table whose headings explain themselves on hover, with downloads; the rows picked, when it is selectable."""
+    config: dict[str, Any] = {}
+    for column in order or data.columns:
+        config[column] = (columns or {}).get(column) or st.column_config.Column(
+            text.title(column), help=text.meaning(column, source)
+        )
+    options: dict[str, Any] = {"on_select": "rerun", "selection_mode": "single-row"} if selectable else {}
+    with st.container(gap=None, key=f"box_{name}"):
+        event = st.dataframe(
+            data,
+            hide_index=True,
+            column_config=config,
+            column_order=order,
+            height=height,
+            key=f"table_{name}",
+            **options,
+        )
+        downloads(data, name, "The table")
+    return list(event.selection.rows) if selectable else []
+
+
+def downloads(data: pd.DataFrame, name: str, what: str) -> None:
+    """CSV and Parquet of a data frame, made only when asked for."""
+    with st.container(horizontal=True, horizontal_alignment="right", gap="xsmall", key=f"downloads_{name}"):
+        for suffix, make, mime in (
+            ("CSV", lambda: data.to_csv(index=False).encode(), "text/csv"),
+            ("Parquet", lambda: _parquet(data), "application/vnd.apache.parquet"),
+        ):
+            st.download_button(
+                suffix, make, f"rotoscale-{name}.{suffix.lower()}", mime, key=f"{suffix}_{name}", type="tertiary",
+                help=f"{what} as {suffix}",
+                icon=":material/download:", on_click="ignore",
+            )  # fmt: skip
+
+
+def _parquet(data: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    data.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+# --------------------------------------------------------------------------------------------- provenance and notes
+
+
+def provenance(row: Mapping[str, Any]) -> None:
+    """Which run, code version and time a row comes from."""
+    link = text.run_link(row.get("run_id"))
+    run = f"[run {text.code(str(row['run_id'])[:8])}]({link})" if link else "no run named"
+    st.caption(f"From {run}, code version {text.code(row.get('code_version'))}, {moment(row.get('materialized_at'))}.")
+
+
+def moment(when: Any) -> str:
+    """A time to the minute, in UTC."""
+    try:
+        return f"{when.tz_convert('UTC'):%Y-%m-%d %H:%M} UTC"
+    except (AttributeError, TypeError, ValueError):
+        return "at an unknown time"
+
+
+def nothing(what: str, todo: str, *, link: str | None = None) -> None:
+    """A place where there will be something: what, and what to run for it. `todo` is markdown of our own."""
+    with st.container(border=True):
+        st.markdown(f"**{what}**")
+        st.markdown(todo)
+        if link:
+            st.link_button("Open in Dagster", link, icon=":material/open_in_new:")
+
+
+def metrics(values: Sequence[tuple[str, str, str | None]]) -> None:
+    """A row of numbers: (name, value, meaning on hover)."""
+    with st.container(horizontal=True, gap="medium"):
+        for name, value, meaning in values:
+            st.metric(name, value, help=meaning, width="content")
+
+
+# --------------------------------------------------------------------------------------------- around every page
+
+
+def welcome() -> None:
+    """What stands in every page's place before anything was published."""
+    st.header("Nothing is published yet", anchor=False)
+    st.markdown(
+        "Rotoscale shows what post-training did to a language model, once a base and a descendant have been measured. "
+        "Any of these fills this page; it appears here by itself when the first results are published."
+    )
+    left, right = st.columns(2)
+    with left.container(border=True):
+        st.markdown("**The small family that ships with the project**")
+        st.code("make demo", language=None)
+        st.caption("Six checkpoints, under 30 MB, a few minutes on a laptop.")
+    with right.container(border=True):
+        st.markdown("**Your own base and fine-tune**")
+        st.code("rotoscale compare BASE POST", language=None)
+        st.caption("Folders with safetensors, or Hub names such as org/name.")
+
+
+def broken(message: str) -> None:
+    """What stands in every page's place when the published file cannot be used."""
+    st.header("The published file cannot be read", anchor=False)
+    st.code(message, language=None, wrap_lines=True)
+
+
+def footer() -> None:
+    """Which file the page is drawn from, and how figures are saved."""
+    row = ask("published").iloc[0]
+    st.divider()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            f"Published version {int(row['version'])}, {moment(row['published_at'])}. Every number on this page is a "
+            f"query over {code_name()}. [Dagster UI]({text.dagster()})"
+        )
+        state.segments(
+            "Figures are saved as", IMAGE_FORMATS, "image", names=str.upper,
+            help="The camera button of each figure saves in this format.",
+        )  # fmt: skip
+
+
+def code_name() -> str:
+    """The published file's name as markdown."""
+    return text.code(Path(st.session_state["published_path"]).name)
+
+
+def choose_pair(pairs: pd.DataFrame, *, offer_floor: bool = True) -> tuple[str, str] | None:
+    """The selection boxes for one comparison: family, model, what it is compared with; None when there is none."""
+    floor = offer_floor and state.chosen("floor", [False, True], False)
+    shown = pairs if floor else pairs[~pairs["is_floor"]]
+    if shown.empty:
+        return None
+    families = list(dict.fromkeys(shown["family"].fillna("")))
+    wanted = st.query_params.get("model") or st.session_state.get("kept_choices", {}).get("model")
+    home = shown.loc[shown["model_id"] == wanted, "family"]
+    left, middle, right, end = st.columns([2, 3, 3, 1.6], vertical_alignment="bottom")
+    default = home.iloc[0] if len(home) else families[0]
+    family = state.select("Family", families, "family", default=default, names=text.short, where=left)
+    of_family = shown[shown["family"].fillna("") == family]
+    method = dict(zip(of_family["model_id"], of_family["method"].fillna(""), strict=True))
+    model = state.select(
+        "Model", list(method), "model", names=lambda m: f"{text.short(m, 60)} · {method[m]}", where=middle
+    )
+    bases = of_family.loc[of_family["model_id"] == model, "base_id"].tolist()
+    base = state.select("Compared with", bases, "base", names=lambda b: text.short(b, 60), where=right)
+    if offer_floor:
+        state.switch(
+            "Numerical floor", "floor", where=end,
+            help="Also offer each base compared with itself: what rounding alone gives (α 1, NF 0).",
+        )  # fmt: skip
+    return (model, base)

@@ -1,0 +1,172 @@
+"""Filters that live in the address of the page, so that a view can be sent to somebody.
+
+The address is what counts: each widget is set from it before it is drawn, and a change is written to it first.
+Whatever stands there is checked against the choices that exist; what does not exist is named and ignored. What says
+nothing but the default is left out, except the choices in ALWAYS, whose defaults depend on what is published. Walking
+to another page, where Streamlit clears the address, takes the choices along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import streamlit as st
+
+_KEPT = "kept_choices"
+_UNKNOWN = "unknown_choices"
+_CHANGED, _IS_NEWS = "choice_was_changed", "unknown_is_news"
+_PAGE, _ARRIVED = "page_shown", "arrived_at_page"
+
+ALWAYS = frozenset({"families", "family", "model", "base", "layer", "matrix", "expert"})
+
+
+def begin(page: str) -> None:
+    """Start drawing a page: what the address leaves out comes from the page before, if this is another one."""
+    st.session_state[_UNKNOWN] = []
+    st.session_state[_IS_NEWS] = not st.session_state.pop(_CHANGED, False)
+    st.session_state.setdefault(_KEPT, {})
+    st.session_state[_ARRIVED] = st.session_state.get(_PAGE) not in (None, page)
+    st.session_state[_PAGE] = page
+
+
+def unknown() -> list[tuple[str, str]]:
+    """Choices that the address names and that do not exist: (parameter, value).
+
+    None right after a choice was made on the page: another family makes the model that was shown unknown, and so be it.
+    """
+    return list(dict.fromkeys(st.session_state.get(_UNKNOWN, []))) if st.session_state.get(_IS_NEWS) else []
+
+
+def put(**values: Any) -> None:
+    """Write choices to the address, as if their widgets had been used."""
+    st.session_state[_CHANGED] = True
+    for key, value in values.items():
+        text = _text(value)
+        st.session_state.setdefault(_KEPT, {})[key] = text
+        st.query_params[key] = text
+
+
+def chosen(key: str, options: Sequence[Any], default: Any) -> Any:
+    """The option that the address names, else the one kept from another page, else the default."""
+    by_text = {_text(option): option for option in options}
+    named = st.query_params.get(key)
+    if named is not None and named not in by_text:
+        st.session_state.setdefault(_UNKNOWN, []).append((key, named))
+        named = None
+    kept = _kept(key)
+    text = named if named is not None else kept if kept in by_text else _text(default)
+    _write(key, text, _text(default))
+    return by_text.get(text, default)
+
+
+def select(
+    title: str,
+    options: Sequence[Any],
+    key: str,
+    *,
+    default: Any = None,
+    names: Callable[[Any], str] = str,
+    help: str | None = None,
+    where: Any = st,
+) -> Any:
+    """A selection box; None when there is nothing to select from."""
+    options = list(options)
+    if not options:
+        return None
+    widget = f"choice_{key}"
+    st.session_state[widget] = chosen(key, options, options[0] if default is None else default)
+    return where.selectbox(
+        title, options, key=widget, format_func=names, help=help, on_change=_changed, args=(key, widget)
+    )
+
+
+def segments(
+    title: str,
+    options: Sequence[Any],
+    key: str,
+    *,
+    default: Any = None,
+    names: Callable[[Any], str] = str,
+    help: str | None = None,
+    where: Any = st,
+) -> Any:
+    """A row of buttons of which one is pressed. Only for fixed words: buttons obey markup, names must not get here."""
+    options = list(options)
+    widget = f"choice_{key}"
+    st.session_state[widget] = chosen(key, options, options[0] if default is None else default)
+    picked = where.segmented_control(
+        title, options, key=widget, format_func=names, help=help, on_change=_changed, args=(key, widget)
+    )
+    return options[0] if picked is None else picked
+
+
+def several(
+    title: str,
+    options: Sequence[str],
+    key: str,
+    *,
+    default: Sequence[str] = (),
+    names: Callable[[Any], str] = str,
+    help: str | None = None,
+    placeholder: str | None = None,
+    where: Any = st,
+) -> list[str]:
+    """A box to select several from; the address repeats the parameter. An emptied box reads `key=` and stays so."""
+    options = list(options)
+    widget = f"choice_{key}"
+    if key in st.query_params:
+        named = [n for n in st.query_params.get_all(key) if n]
+        missing = [n for n in named if n not in options]
+        st.session_state.setdefault(_UNKNOWN, []).extend((key, n) for n in missing)
+        current = [n for n in named if n in options]
+        if missing and not current:
+            current = list(default)
+    else:
+        kept = _kept(key)
+        current = [n for n in (default if kept is None else kept) if n in options]
+    st.session_state[widget] = current
+    _write(key, current, list(default))
+    return list(
+        where.multiselect(
+            title, options, key=widget, format_func=names, help=help, placeholder=placeholder,
+            on_change=_changed, args=(key, widget),
+        )
+    )  # fmt: skip
+
+
+def switch(title: str, key: str, *, default: bool = False, help: str | None = None, where: Any = st) -> bool:
+    """An on/off choice."""
+    widget = f"choice_{key}"
+    st.session_state[widget] = chosen(key, [False, True], default)
+    return bool(where.toggle(title, key=widget, help=help, on_change=_changed, args=(key, widget)))
+
+
+def _changed(key: str, widget: str) -> None:
+    st.session_state[_CHANGED] = True
+    value = st.session_state[widget]
+    if value is None:  # a pressed segment was pressed again: the choice falls back to the default
+        st.query_params.pop(key, None)
+        return
+    _write(key, [str(v) for v in value] if isinstance(value, list) else _text(value))
+
+
+def _kept(key: str) -> Any:
+    return st.session_state.get(_KEPT, {}).get(key) if st.session_state.get(_ARRIVED) else None
+
+
+def _write(key: str, value: str | list[str], default: str | list[str] | None = None) -> None:
+    """Keep a choice and bring the address in line with it; one that equals its default is taken out."""
+    st.session_state.setdefault(_KEPT, {})[key] = value
+    if value == default and key not in ALWAYS:
+        st.query_params.pop(key, None)
+    elif isinstance(value, list):
+        value = value or [""]
+        if st.query_params.get_all(key) != value:
+            st.query_params[key] = value
+    elif st.query_params.get(key) != value:
+        st.query_params[key] = value
+
+
+def _text(value: Hashable) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)

@@ -1,0 +1,127 @@
+"""Names and numbers as text: what a column is called, what it means, and strangers' names made harmless.
+
+Model names come from strangers. Streamlit's markdown and Plotly's labels both understand markup, so a name goes
+through `code` or `label` before it reaches either. Tables and selection boxes show plain text and need neither.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import os
+from typing import Any
+from urllib.parse import quote
+
+from dashboard.quantities import QUANTITIES
+from resources.warehouse import TABLES
+
+DECAY = "A uniform alpha below 1 is also what plain weight decay leaves."
+
+_LABELS = {
+    "model_id": "Model", "base_id": "Compared with", "family": "Family", "method": "Method", "role": "Role",
+    "status": "Status", "status_reason": "Reason", "alpha": "α", "nf_over_null": "NF / null",
+    "relative_change": "Relative change", "ratio_cv": "Unevenness", "n_layers": "Layers", "hidden_size": "Width",
+    "n_heads": "Heads", "n_kv_heads": "KV heads", "n_parameters": "Parameters", "content_hash": "Content hash",
+    "run_id": "Run", "code_version": "Code version", "materialized_at": "Made at", "subject_id": "Subject",
+    "reference_id": "Reference", "p_value": "p", "stderr": "Std. error", "n": "n", "value": "Score",
+    "weight_error": "Weight error", "is_control": "Control", "cka": "CKA", "dtype": "Format",
+    "nf": "NF", "nf_null": "null, first-order", "nf_null_simulated": "null, simulated", "nf_unrelated": "unrelated",
+}  # fmt: skip
+
+
+def title(column: str) -> str:
+    """What a column is called on a page."""
+    if column in _LABELS:
+        return _LABELS[column]
+    if column in QUANTITIES:
+        return QUANTITIES[column].label
+    return column.replace("_", " ").capitalize()
+
+
+def meaning(column: str, table: str | None = None) -> str | None:
+    """The contract's text of a column, for hovering; looked up in any table unless one is named."""
+    tables = [TABLES[table]] if table else TABLES.values()
+    return next((c.text for t in tables for c in t.columns if c.name == column), None)
+
+
+def short(name: Any, length: int = 44) -> str:
+    """A name cut in its middle, so that both its start and its end stay readable, and without line breaks."""
+    text = " ".join(str(name).split())
+    if len(text) <= length:
+        return text
+    head = (length - 1) * 2 // 3
+    return f"{text[:head]}…{text[head + 1 - length :]}"
+
+
+def label(name: Any, length: int = 44) -> str:
+    """A name for Plotly: shortened, and with markup shown instead of obeyed."""
+    return html.escape(short(name, length), quote=False)
+
+
+def code(name: Any, length: int = 80) -> str:
+    """A name for Streamlit's markdown: a code span that nothing in the name can leave."""
+    text = short(name, length)
+    fence = "`"
+    while fence in text:
+        fence += "`"
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{pad}{text}{pad}{fence}" if text else "``\u200b``"
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number for reading: fixed digits near 1, scientific when tiny or huge, a dash when there is none."""
+    if value is None or isinstance(value, str):
+        return "–" if not value else str(value)
+    try:
+        x = float(value)
+    except (TypeError, ValueError):
+        return "–"
+    if math.isnan(x):
+        return "–"
+    if math.isinf(x):
+        return "∞" if x > 0 else "−∞"
+    if x == 0:
+        return "0"
+    if 10**-digits <= abs(x) < 1e5:
+        return f"{x:.{digits}f}"
+    return f"{x:.{max(digits - 1, 1)}e}"
+
+
+def with_error(value: Any, stderr: Any, digits: int = 2) -> str:
+    """A score with its standard error."""
+    shown = number(value, digits)
+    error = number(stderr, digits)
+    return shown if error in ("–", "0") or shown == "–" else f"{shown} ± {error}"
+
+
+def big(value: Any) -> str:
+    """A count of parameters or bytes: 1.54 B, 26.1 M."""
+    try:
+        x = float(value)
+    except (TypeError, ValueError):
+        return "–"
+    if not math.isfinite(x):
+        return "–"
+    for size, unit in ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k")):
+        if abs(x) >= size:
+            return f"{x / size:.3g}{unit}"
+    return f"{x:.0f}"
+
+
+# ----------------------------------------------------------------------------------------------- links into Dagster
+
+
+def dagster() -> str:
+    """Address of the Dagster UI."""
+    address = os.environ.get("ROTOSCALE_DAGSTER_URL", "http://127.0.0.1:3000").rstrip("/")
+    return address if address.startswith(("http://", "https://")) else "http://127.0.0.1:3000"
+
+
+def run_link(run_id: Any) -> str | None:
+    """Address of the Dagster run that made a row."""
+    return f"{dagster()}/runs/{quote(str(run_id), safe='')}" if isinstance(run_id, str) and run_id else None
+
+
+def asset_link(asset: str, model_id: Any) -> str:
+    """Address of an asset's partition in the Dagster UI."""
+    return f"{dagster()}/assets/{quote(asset, safe='')}?partition={quote(str(model_id), safe='')}"

@@ -1,0 +1,221 @@
+"""Edits and scores: what it costs to put one change back or to break it, and what the models then write."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import assemble, colours, parts, state, text
+from dashboard.figures import lines, score
+
+# Continuations shown beside each other before the reader picks others.
+SIDE_BY_SIDE = 4
+
+
+def show() -> None:
+    """Draw the page."""
+    st.header("Edits and scores", anchor=False)
+    known = parts.ask("evaluated")
+    known = known[known["role"] != "base"].assign(is_floor=False)
+    pair = parts.choose_pair(known, offer_floor=False)
+    if pair is None:
+        parts.nothing(
+            "No edits and no scores yet",
+            "Materialize `edited_checkpoints` and `evaluation_scores`: edits put the scale back, disrupt or restore "
+            "the singular vectors, each beside the same edit of a noise control.",
+            link=text.dagster(),
+        )
+        return
+    model, base = pair
+    scores = parts.ask("scores", model, base)
+    edits = parts.ask("edits", model)
+    if scores.empty:
+        parts.nothing(
+            "Not scored yet",
+            "Its run may still be going, or `evaluation_scores` waits to be materialized.",
+            link=text.asset_link("evaluation_scores", model),
+        )
+    else:
+        _scores(scores, model, base)
+        _contrasts(model, base)
+    _generations(model, base)
+    _edits(edits, model)
+    _attention(model, base)
+    _similarity(model, base)
+
+
+def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
+    st.subheader("Scores", anchor=False, help=text.meaning("value"))
+    scores = scores.assign(
+        panel=assemble.panels(scores), name=assemble.subject_names(scores, model, base).map(text.short)
+    )
+    main = list(dict.fromkeys(assemble.primary(scores)["panel"]))
+    known = [*main, *(p for p in dict.fromkeys(scores["panel"]) if p not in main)]
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    picked = state.several("Tasks", known, "panels", default=(main or known)[:4], names=text.short, where=left)
+    controls = state.switch("Controls", "controls", default=True, help=text.meaning("is_control"), where=right)
+    shown = scores[scores["panel"].isin(picked) & scores["value"].notna()]
+    if not controls:
+        shown = shown[shown["kind"] != "control"]
+    if shown.empty:
+        parts.nothing("No score to draw", "Pick a task above.")
+    else:
+        parts.figure(
+            score.dots(shown), "edit-scores", shown.drop(columns=["panel", "name"]),
+            alt="Scores of base, post model, edits and controls with standard errors, a tile per task",
+        )  # fmt: skip
+        st.caption(
+            "A control is the same edit done to noise of the same size, and stands on the line of its edit. "
+            "Whiskers are one standard error. ↓ marks metrics of which lower is better. "
+            "Dotted lines carry the base's and the post model's score across."
+        )
+    failed = scores[scores["status"].fillna("ready") != "ready"]
+    if len(failed):
+        with st.expander(f"{len(failed)} scores failed"):
+            parts.table(failed, "failed-scores", order=["subject_id", "task", "metric", "status_reason"])
+    parts.provenance(scores.sort_values("materialized_at").iloc[-1].to_dict())
+
+
+def _contrasts(model: str, base: str) -> None:
+    data = parts.ask("contrasts", model)
+    st.subheader("Paired contrasts", anchor=False, help=text.meaning("p_value"))
+    if data.empty:
+        parts.nothing("No contrasts yet", "They are made with `evaluation_scores` from the same documents.")
+        return
+    number = st.column_config.NumberColumn
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    relations = sorted(data["relation"].dropna().unique())
+    picked = state.several("Relations", relations, "relations", placeholder="all", names=text.short, where=left)
+    if not state.switch("Secondary metrics", "secondary", help=text.meaning("is_primary"), where=right):
+        data = assemble.primary(data)
+    if picked:
+        data = data[data["relation"].isin(picked)]
+    data = data.assign(
+        subject=assemble.subject_names(data, model, base), reference=assemble.reference_names(data, model, base)
+    )
+    parts.table(
+        data, "contrasts", source="evaluation_contrasts",
+        order=["relation", "subject", "reference", "task", "metric", "difference", "stderr", "p_value", "test", "n"],
+        columns={
+            "subject": st.column_config.TextColumn("Subject", help=text.meaning("label")),
+            "difference": number("Difference", format="%+.3f", help=text.meaning("difference")),
+            "stderr": number("± Std. error", format="%.3f", help=text.meaning("stderr", "evaluation_contrasts")),
+            "p_value": number("p", format="%.2g", help=text.meaning("p_value")),
+        },
+    )  # fmt: skip
+
+
+def _generations(model: str, base: str) -> None:
+    data = parts.ask("generations", model, base)
+    st.subheader("What they write", anchor=False, help=text.meaning("text", "generations"))
+    if data.empty:
+        parts.nothing("No continuations yet", "They are written with `evaluation_scores`.")
+        return
+    prompts = dict(data.drop_duplicates("prompt_id")[["prompt_id", "prompt"]].itertuples(index=False))
+    subjects = list(dict.fromkeys(data["subject_id"]))
+    names = dict(zip(subjects, assemble.subject_names(data.drop_duplicates("subject_id"), model, base), strict=True))
+    left, right = st.columns(2)
+    prompt = state.select(
+        "Prompt", list(prompts), "prompt", names=lambda i: f"{i}: {text.short(_written(prompts[i]), 70)}", where=left
+    )
+    first = [s for s in (base, model) if s in subjects]
+    first += [s for s in subjects if s not in first and "disrupt" in s][:1]
+    first += [s for s in subjects if s not in first][: SIDE_BY_SIDE - len(first)]
+    picked = state.several(
+        "Side by side", subjects, "writers", default=first, names=lambda s: text.short(names[s]), where=right
+    )
+    st.caption("Prompt")
+    st.code(_written(prompts[prompt]), language=None, wrap_lines=True)
+    of_prompt = data[data["prompt_id"] == prompt].set_index("subject_id")
+    for start in range(0, len(picked), SIDE_BY_SIDE):
+        row = picked[start : start + SIDE_BY_SIDE]
+        for column, subject in zip(st.columns(len(row)), row, strict=True):
+            with column:
+                st.markdown(f"**{text.code(names[subject], 40)}**")
+                st.code(_written(of_prompt["text"].get(subject)), language=None, wrap_lines=True)
+    parts.downloads(data, "generations", "All continuations")
+
+
+def _written(value: object) -> str:
+    return value if isinstance(value, str) and value else "(none)"
+
+
+def _edits(edits: pd.DataFrame, model: str) -> None:
+    st.subheader("Edited checkpoints", anchor=False)
+    if edits.empty:
+        parts.nothing(
+            "No edits yet", "Materialize `edited_checkpoints`.", link=text.asset_link("edited_checkpoints", model)
+        )
+        return
+    data = edits.assign(run=[text.run_link(r) for r in edits["run_id"]])
+    columns = {
+        "weight_error": st.column_config.NumberColumn("Weight error", format="%.4f", help=text.meaning("weight_error")),
+        "base_error": st.column_config.NumberColumn(
+            "Base error", format="%.4f", help=text.meaning("base_error", "edited_checkpoints")
+        ),
+        "label": st.column_config.TextColumn("Recipe", help=text.meaning("label")),
+        "run": st.column_config.LinkColumn("Run", display_text="open", width="small", help=text.meaning("run_id")),
+        "edit_id": st.column_config.TextColumn("Edit", help=text.meaning("edit_id")),
+    }
+    parts.table(
+        data, "edits", columns=columns, source="edited_checkpoints",
+        order=["label", "is_control", "edit_id", "other_tensors_of", "weight_error", "base_error", "status",
+               "status_reason", "run"],
+    )  # fmt: skip
+
+
+def _attention(model: str, base: str) -> None:
+    data = parts.ask("temperature", model, base)
+    st.subheader("Attention temperature", anchor=False, help=text.meaning("predicted"))
+    if data.empty:
+        parts.nothing("Not measured yet", "It comes with `evaluation_scores`.")
+        return
+    applicable = sorted({str(v) for v in data["applicability"].dropna()})
+    st.caption("Prediction: " + ", ".join(text.code(v) for v in applicable) + ". " + text.DECAY)
+    data = data.assign(change=data["entropy_post"] - data["entropy_base"])
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**Predicted from scale, T = 1 / (α_q α_k)**", help=text.meaning("predicted"))
+        if data["predicted"].notna().any():
+            parts.figure(
+                score.heads(data, "predicted", "T", 1.0, parts.theme()), "temperature", data,
+                alt="Predicted attention temperature by layer and head",
+            )  # fmt: skip
+        else:
+            parts.nothing("Not applicable", "The model normalises q and k, so their scale cancels.")
+    with right:
+        st.markdown("**Measured change of attention entropy, nats**", help=text.meaning("entropy_post"))
+        if data["change"].notna().any():
+            parts.figure(
+                score.heads(data, "change", "post − base", 0.0, parts.theme()), "entropy", data,
+                alt="Change of attention entropy by layer and head",
+            )  # fmt: skip
+        else:
+            parts.nothing("Not measured", "No entropies are stored for this model.")
+
+
+def _similarity(model: str, base: str) -> None:
+    data = parts.ask("similarity", model)
+    st.subheader("Representations, CKA by layer", anchor=False, help=text.meaning("cka"))
+    data = data[data["cka"].notna()]
+    if data.empty:
+        parts.nothing("Not measured yet", "It comes with `evaluation_scores`.")
+        return
+    references = list(dict.fromkeys(data["reference_id"]))
+    reference = state.select(
+        "Reference", references, "reference", names=lambda r: text.short(r, 60), where=st.columns(3)[0]
+    )
+    of_reference = data[data["reference_id"] == reference]
+    of_reference = of_reference.assign(
+        series=assemble.subject_names(of_reference, model, base), value=of_reference["cka"]
+    )
+    series = list(dict.fromkeys(of_reference["series"]))
+    parts.figure(
+        lines.along(of_reference, series=series, styles=colours.assigned(series), y_title="CKA"),
+        "similarity", of_reference[["subject_id", "reference_id", "layer", "cka", "n_tokens"]],
+        alt="CKA with the reference by layer, a line per subject",
+    )  # fmt: skip
+    st.caption(text.meaning("layer", "representation_similarity") or "")
+
+
+show()

@@ -1,0 +1,138 @@
+"""Scale: how far, and how evenly, the singular values of each matrix were scaled."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import colours, matrix, parts, queries, state, text
+from dashboard.figures import lines, spectrum
+from dashboard.quantities import SCALE, in_order
+
+BANDS = {f"alpha_{band}": band for band in queries.BANDS}
+
+
+def show() -> None:
+    """Draw the page."""
+    st.header("Scale", anchor=False)
+    pairs = parts.ask("pairs")
+    pair = parts.choose_pair(pairs)
+    if pair is None:
+        parts.nothing(
+            "No comparison is measured yet",
+            "Materialize `scale_statistics` in Dagster, or run `rotoscale compare BASE POST`.",
+            link=text.dagster(),
+        )
+        return
+    model, base = pair
+    quantity = matrix.choose_quantity(SCALE, "scale")
+    st.caption(text.DECAY)
+    cell = matrix.heat_map(parts.ask("grid", quantity.key, model, base), quantity, model, base)
+    if cell is None:
+        parts.nothing(
+            "The scale of this model is not measured yet",
+            "Its run may still be going, or `scale_statistics` waits to be materialized.",
+            link=text.asset_link("scale_statistics", model),
+        )
+        return
+    _matrix(cell)
+    _bands(model, base)
+    _types(model, base)
+
+
+def _matrix(cell: matrix.Cell) -> None:
+    st.subheader(f"Layer {cell.layer}, {text.code(cell.matrix)}", anchor=False)
+    found = parts.ask("cell", "scale_statistics", *cell.key)
+    if found.empty:
+        parts.nothing("No scale statistics of this matrix", "It was not decomposed; see Models for the coverage.")
+        return
+    row = found.iloc[0].to_dict()
+    names = ("alpha_median", "alpha_mean", "alpha_least_squares", "alpha_frobenius", "ratio_cv", "unexplained")
+    parts.metrics([(SCALE[n].label, text.number(row[n], 4), text.meaning(n)) for n in names])
+    data = parts.ask("spectra", *cell.key)
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**Ratio spectrum**", help=text.meaning("ratio"))
+        if data["ratio"].notna().any():
+            low, high = row["ratio_p05"], row["ratio_p95"]
+            parts.figure(
+                spectrum.ratio(data, alpha=row["alpha_median"], low=low, high=high),
+                f"ratio-{cell.name}", data[["component", "ratio"]], alt="Ratio of singular values by component",
+            )  # fmt: skip
+            st.caption("Shaded: 5th to 95th percentile. Plain weight decay would leave one flat line (see below).")
+    with right:
+        st.markdown("**Base and post spectra**", help=text.meaning("singular_values"))
+        if data["base"].notna().any() or data["post"].notna().any():
+            parts.figure(
+                spectrum.values(data), f"spectra-{cell.name}", data[["component", "base", "post"]],
+                alt="Singular values of base and post on logarithmic axes",
+            )  # fmt: skip
+            st.caption("Two parallel lines are a uniform scaling; lines that part at one end are not.")
+    parts.provenance(row)
+    with st.expander("What plain weight decay would look like"):
+        st.markdown(
+            f"{text.DECAY} Decay multiplies the whole matrix by one number, so every singular value by the same, and "
+            "turns no vector. A median below 1 says something about training only as far as the line is *not* flat, "
+            "differs between matrix types, or comes with a rotation."
+        )
+        if data["ratio"].notna().any() and text.number(row["alpha_median"]) != "–":
+            parts.figure(
+                spectrum.decay(data, row["alpha_median"]), f"decay-{cell.name}", data[["component", "ratio"]],
+                alt="This matrix beside the flat line of weight decay",
+            )  # fmt: skip
+
+
+def _bands(model: str, base: str) -> None:
+    st.subheader("Bands of the spectrum", anchor=False, help="Is it the largest singular values that grew, or all?")
+    wide = parts.ask("bands", model, base).rename(columns=BANDS)
+    data = wide.melt(["layer", "matrix"], list(BANDS.values()), "band", "value").dropna(subset=["value"])
+    if data.empty:
+        parts.nothing("No bands", "Every value of this model's bands is missing.")
+        return
+    parts.figure(
+        lines.multiples(
+            data.sort_values(["matrix", "band", "layer"]), series="band", styles=colours.BANDS, y_title="α", centre=1,
+            tile_height=230,
+        ),
+        "bands", data, alt="Scale factor of the top, middle and bottom tenth of the spectrum, by layer and matrix",
+    )  # fmt: skip
+    st.caption(f"{text.meaning('alpha_top')} {text.meaning('alpha_middle')} {text.meaning('alpha_bottom')}")
+
+
+def _types(model: str, base: str) -> None:
+    st.subheader(
+        "Is one matrix type out of line?",
+        anchor=False,
+        help="He and Cao report an unusually high scale of o in models distilled on long reasoning.",
+    )
+    data = parts.ask("grid", "alpha_median", model, base)
+    data = data[data["value"].notna()]
+    if data.empty:
+        return
+    names = in_order(list(dict.fromkeys(data["matrix"])))
+    strong = state.select(
+        "Set off",
+        names,
+        "strong",
+        default="o" if "o" in names else names[0],
+        names=lambda m: text.short(m, 24),
+        where=st.columns(6)[0],
+    )
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        parts.figure(
+            lines.by_type(data, strong=strong, y_title="α median", centre=1),
+            "types-by-layer", data, alt="Scale factor by layer, one line per matrix type",
+        )  # fmt: skip
+    with right:
+        parts.figure(
+            lines.spread(data, strong=strong, y_title="α median", centre=1),
+            "types-spread", data, alt="Scale factor of each matrix type over all layers",
+        )  # fmt: skip
+    inside, outside = data[data["matrix"] == strong]["value"].median(), data[data["matrix"] != strong]["value"].median()
+    st.caption(
+        f"Median α of {text.code(strong)} {text.number(inside, 4)}, of all other types {text.number(outside, 4)}. "
+        + text.DECAY
+    )
+
+
+show()
