@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.resources.hub_server import EXPIRED_TOKEN, GOOD_TOKEN, HubServer
 
 from resources import hub
+from tests.resources.hub_server import EXPIRED_TOKEN, GOOD_TOKEN, HubServer
 
 PROJECT = Path(__file__).resolve().parents[2]
 WORKER = """
