@@ -78,6 +78,7 @@ def main() -> None:
         print(
             f"{page:10} {what:22} {statistics.median(first):12.2f} {max(first):9.2f} {statistics.median(spent):12.2f}"
         )
+    print(f"load average afterwards {os.getloadavg()[0]:.1f}")
     if arguments.json:
         arguments.json.write_text(json.dumps({f"{p}: {w}": t for (p, w), t in found.items()}, indent=1))
 

@@ -99,6 +99,7 @@ def table(
             column_order=order,
             height=height,
             key=f"table_{name}",
+            placeholder="–",
             **options,
         )
         downloads(data, name, "The table")

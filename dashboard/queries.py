@@ -30,12 +30,6 @@ def published(source: Source) -> pd.DataFrame:
     return source.frame("SELECT version, published_at FROM published")
 
 
-def texts(source: Source) -> dict[tuple[str, str], str]:
-    """What every column means, as the contract says it."""
-    frame = source.frame("SELECT table_name, column_name, text FROM column_texts")
-    return {(t, c): text for t, c, text in frame.itertuples(index=False)}
-
-
 def models(source: Source) -> pd.DataFrame:
     """Every registered checkpoint."""
     return source.frame("SELECT * FROM models ORDER BY family, role <> 'base', model_id")

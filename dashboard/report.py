@@ -159,6 +159,7 @@ def _descendants(sheet: Sheet, rows: pd.DataFrame, scores: pd.DataFrame) -> None
 def _model(sheet: Sheet, source: Source, models: pd.DataFrame, model: str, base: str) -> None:
     sheet.heading(f"Compared with {text.short(base, 90)}")
     both = models[models["model_id"].isin([model, base])]
+    both = both.assign(source=both["source"].map(text.place))
     number = functools.partial(text.number, digits=0)
     sheet.table(
         both,

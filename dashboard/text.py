@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import math
 import os
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
@@ -85,6 +86,12 @@ def number(value: Any, digits: int = 3) -> str:
     if 10**-digits <= abs(x) < 1e5:
         return f"{x:.{digits}f}"
     return f"{x:.{max(digits - 1, 1)}e}"
+
+
+def place(source: Any) -> str:
+    """Where a checkpoint comes from as it may leave the house: of a local folder only its own name."""
+    known = source if isinstance(source, str) else ""
+    return PurePath(known).name if PurePath(known).is_absolute() else known
 
 
 def with_error(value: Any, stderr: Any, digits: int = 2) -> str:

@@ -7,8 +7,9 @@ both models are scored on the same resampled documents, and the statistic is tak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -128,11 +129,11 @@ def paired_bootstrap(
     that it is never zero. Equal scores give 1.
     """
     a, b = _columns(subject), _columns(reference)
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ContrastError(f"{statistic} is not finite on some documents; there is nothing to compare")
     take, n = _named(statistic), len(a)
     difference = float(take(a.sum(0), n) - take(b.sum(0), n))
     drawn = np.concatenate([take(w @ a, n) - take(w @ b, n) for w in _weights(n, resamples, seed)])
-    if not np.isfinite(drawn).all():
-        raise ContrastError(f"{statistic} is not finite on some resampled documents; there is nothing to compare")
     below, above = int((drawn <= 0).sum()), int((drawn >= 0).sum())
     p = min(1.0, 2 * (min(below, above) + 1) / (resamples + 1))
     return Contrast(difference, float(drawn.std(ddof=1)) if n > 1 else None, p, "paired bootstrap", n)
@@ -181,12 +182,21 @@ def _named(name: str) -> Callable[[Sums, int], Sums]:
         raise ContrastError(f"no statistic {name!r}; there are: {', '.join(STATISTICS)}") from None
 
 
-def _weights(n: int, resamples: int, seed: int) -> list[npt.NDArray[np.float64]]:
+def _weights(n: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.float64]]:
     """How often each document occurs in each resample, (some, n) at a time."""
+    if n * resamples <= _WEIGHTS_AT_A_TIME:
+        yield _all_weights(n, resamples, seed)  # many comparisons of the same documents share their resamples
+        return
     generator = np.random.default_rng(seed)
-    share = np.full(n, 1 / n)
     step = max(1, _WEIGHTS_AT_A_TIME // n)
-    return [
-        generator.multinomial(n, share, size=min(step, resamples - first)).astype(np.float64)
-        for first in range(0, resamples, step)
-    ]
+    for first in range(0, resamples, step):
+        yield _drawn_weights(generator, n, min(step, resamples - first))
+
+
+@lru_cache(maxsize=4)
+def _all_weights(n: int, resamples: int, seed: int) -> npt.NDArray[np.float64]:
+    return _drawn_weights(np.random.default_rng(seed), n, resamples)
+
+
+def _drawn_weights(generator: np.random.Generator, n: int, resamples: int) -> npt.NDArray[np.float64]:
+    return generator.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)

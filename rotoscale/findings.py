@@ -33,8 +33,12 @@ class TaskContrast:
 
     @property
     def words(self) -> str:
-        """`task 0.41 -> 0.02`, reference first."""
-        return f"{self.task} {_number(self.reference_value)} -> {_number(self.subject_value)}"
+        """`task 0.41 -> 0.02`, reference first, with as many digits as tell the two apart."""
+        for digits in (3, 4, 5, 6):
+            before, after = _number(self.reference_value, digits), _number(self.subject_value, digits)
+            if before != after:
+                break
+        return f"{self.task} {before} -> {after}"
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def finding_on_scale(name: str, against_post: Verdict) -> str:
     """Does the post model's own spectrum matter?"""
     if not against_post.worse and not against_post.better:
         return f"{name}: the post model's own scale is not shown to matter ({against_post.n} tasks, none differs)."
-    return f"{name}: the post model's own scale matters: {against_post.sentence}."
+    return f"{name}: the base's scale in place of the post model's own makes a difference: {against_post.sentence}."
 
 
 def finding_on_halves(name: str, against_base: Verdict, against_post: Verdict) -> str:
@@ -160,5 +164,7 @@ def _listed(contrasts: Sequence[TaskContrast]) -> str:
     return ", ".join(contrast.words for contrast in contrasts)
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.3g}" if abs(value) < 1e5 else f"{value:.1e}"
+def _number(value: float, digits: int) -> str:
+    if abs(value) < 10:
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}g}" if abs(value) < 1e5 else f"{value:.{digits - 2}e}"

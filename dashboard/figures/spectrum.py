@@ -64,7 +64,7 @@ def turned(data: pd.DataFrame) -> Chart:
     return dressed(chart, 360)
 
 
-def picture(data: pd.DataFrame, theme: str = "light") -> Chart:
+def picture(data: pd.DataFrame) -> Chart:
     """I_orth reduced to blocks: the identity when both sides turned by one shared rotation."""
     side = int(data["row"].max()) + 1
     cells: list[list[float | None]] = [[None] * side for _ in range(side)]

@@ -87,7 +87,7 @@ def _cards(picked: list[str], models: pd.DataFrame, rows: pd.DataFrame) -> None:
     for number, family in enumerate(picked):
         of_family = rows[rows["family"].fillna("") == family]
         bases = models[(models["family"].fillna("") == family) & (models["role"] == "base")]
-        with columns[number % across].container(border=True):
+        with columns[number % across].container(border=True, gap="xsmall"):
             st.markdown(f"**{text.code(family, 40)}**")
             for base in bases.head(2).itertuples():
                 st.caption(

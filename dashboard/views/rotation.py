@@ -66,7 +66,7 @@ def _matrix(cell: matrix.Cell) -> None:
             parts.nothing("No picture stored", "This row has no picture of I_orth.")
         else:
             parts.figure(
-                spectrum.picture(blocks, parts.theme()), f"picture-{cell.name}", blocks,
+                spectrum.picture(blocks), f"picture-{cell.name}", blocks,
                 alt="I_orth reduced to blocks: the identity when both sides turned together",
             )  # fmt: skip
     st.caption("A clean diagonal is one rotation shared by both sides; a blurred one is two sides that came apart.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from rotoscale.recipes import MatrixPair
 
 Progress = Callable[[int, int], None]
+
+_WORTH_THREADS = 1e9
+"""Work on one matrix (m n min(m, n)) from which more than one BLAS thread pays."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ class Builder:
 
         start = time.perf_counter()
         keys = self.scope(plan)
-        alphas = self._alphas(plan, keys)
+        with self._threads():
+            alphas = self._alphas(plan, keys)
         source = self.base if plan.around == "base" else self.post
         error, base_error = _Difference(), _Difference()
         manifest = {**(facts or {}), **_described(plan), "seed": self.seed, "edit_version": versions.EDIT}
@@ -92,11 +97,19 @@ class Builder:
             manifest.update(matrices_edited=error.count, weight_error=error.value, base_error=base_error.value)
             return new
 
-        write_edited(source, Path(out), edit, keys=keys, manifest=manifest, progress=progress)
+        with self._threads():
+            write_edited(source, Path(out), edit, keys=keys, manifest=manifest, progress=progress)
         size = sum(file.stat().st_size for file in Path(out).rglob("*") if file.is_file())
         return BuiltEdit(
             Path(out), size, error.value, base_error.value, error.count, round(time.perf_counter() - start, 3)
         )
+
+    def _threads(self) -> AbstractContextManager[Any]:
+        """One BLAS thread for small matrices: a second one mostly waits, which on a shared machine costs the most."""
+        from threadpoolctl import threadpool_limits
+
+        shapes = [self.post.shape(key) for key in self.common]
+        return threadpool_limits(1 if max(m * n * min(m, n) for m, n in shapes) < _WORTH_THREADS else None)
 
     def scope(self, plan: EditPlan) -> list[MatrixKey]:
         """The matrices that a plan edits.

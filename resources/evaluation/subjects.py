@@ -94,8 +94,8 @@ def live(subject: Subject, device: str, tokenizer_folder: Path | None = None) ->
         finally:
             torch.set_num_threads(threads)
             del model
-            gc.collect()
             if torch.cuda.is_available():
+                gc.collect()  # takes half a second, and only the GPU's memory cannot wait for the next one
                 torch.cuda.empty_cache()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from dashboard import synthetic
 from dashboard.report import write_report
-from resources.warehouse import WarehouseError
+from resources.warehouse import TableStore, WarehouseError, publish
 
 from .conftest import HOSTILE
 
@@ -118,3 +119,18 @@ def test_it_draws_itself_without_a_network(browser: Any, small: Path, tmp_path: 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert [url for url in asked if not url.startswith(("file:", "blob:", "data:"))] == []
     context.close()
+
+
+def test_local_folders_are_not_told(small: Path, tmp_path: Path) -> None:
+    """A report is sent to others, whom the folders of the one who made it do not concern."""
+    data = tmp_path / "data"
+    shutil.copytree(small, data)
+    store = TableStore(data / "tables")
+    for key in store.models("models"):
+        rows = [row | {"source": "/home/somebody/secret/folder"} for row in store.read("models", key)]
+        store.write("models", key, rows, run_id="", code_version="")
+    publish(store, data / "published")
+    for name in ("demo-instruct", "demo"):
+        page = write_report(name, tmp_path / "report.html", data / "published").read_text(encoding="utf-8")
+        assert "somebody" not in page
+    assert "demo-instruct" in page

@@ -1,0 +1,145 @@
+"""Paired tests against enumeration, scipy and theory; findings say what the tests say and no more."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rotoscale.contrast import ContrastError, bootstrap_stderr, contrast, holm, paired_bootstrap, statistic
+from rotoscale.findings import (
+    TaskContrast,
+    finding_on_disruption,
+    finding_on_restoration,
+    finding_on_scale,
+    finding_on_temperature,
+    judge,
+)
+
+
+def test_mcnemar_is_the_exact_enumeration_over_disagreements() -> None:
+    subject = [1, 1, 1, 0, 1, 1, 0, 1, 0, 1]
+    reference = [0, 0, 1, 0, 0, 1, 1, 0, 0, 0]
+    found = contrast(subject, reference)
+    won = sum(a > b for a, b in zip(subject, reference, strict=True))
+    lost = sum(a < b for a, b in zip(subject, reference, strict=True))
+    outcomes = [sum(flips) for flips in itertools.product((0, 1), repeat=won + lost)]
+    centre = (won + lost) / 2
+    p = np.mean([abs(x - centre) >= abs(won - centre) for x in outcomes])
+    assert found.test == "exact McNemar"
+    assert found.p_value == pytest.approx(p)
+    assert found.difference == pytest.approx((won - lost) / 10)
+    paired = np.subtract(subject, reference)
+    assert found.stderr == pytest.approx(paired.std(ddof=1) / 10**0.5)
+
+
+def test_no_disagreement_and_single_documents() -> None:
+    same = contrast([1, 0, 1], [1, 0, 1])
+    assert (same.difference, same.p_value, same.stderr) == (0, 1, 0)
+    assert contrast([1], [0]).stderr is None
+    graded = contrast([0.5, 0.25], [0.5, 0.25])
+    assert (graded.difference, graded.p_value) == (0, 1)
+    assert bootstrap_stderr([0.3]) is None
+    for bad in (([1, 0], [1]), ([], [])):
+        with pytest.raises(ContrastError, match="cannot be paired"):
+            contrast(*bad)
+    with pytest.raises(ContrastError, match="no statistic 'median'; there are: mean"):
+        statistic([1.0], "median")
+
+
+def test_bootstrap_agrees_with_the_t_test_where_that_holds() -> None:
+    random = np.random.default_rng(0)
+    a = random.normal(size=400)
+    b = a + random.normal(0.05, 0.5, size=400)
+    found = contrast(a, b)
+    theory = stats.ttest_rel(a, b)
+    assert found.test == "paired bootstrap"
+    assert found.difference == pytest.approx((a - b).mean())
+    assert found.stderr == pytest.approx((a - b).std(ddof=1) / 20, rel=0.03)
+    assert found.p_value == pytest.approx(theory.pvalue, abs=0.015)
+    assert contrast(a, b, seed=1).p_value != found.p_value
+    assert contrast(a, b) == found
+    far = contrast(a + 1, a)
+    assert far.p_value == pytest.approx(2 / 10_001)
+
+
+def test_false_alarms_are_as_rare_as_the_level_says() -> None:
+    random = np.random.default_rng(1)
+    p = []
+    for _ in range(200):
+        a = random.normal(size=60)
+        p.append(contrast(a, a + random.normal(0, 0.3, size=60), resamples=400).p_value)
+    assert 0.01 < np.mean(np.array(p) < 0.05) < 0.11
+
+
+def test_statistics_are_those_of_the_harness() -> None:
+    random = np.random.default_rng(2)
+    logs = -random.gamma(2.0, size=50)
+    weights = random.integers(5, 30, size=50).astype(float)
+    pairs = np.stack([logs * weights, weights], 1)
+    assert statistic(logs, "perplexity") == pytest.approx(math.exp(-logs.mean()))
+    assert statistic(pairs, "weighted_perplexity") == pytest.approx(math.exp(-(logs * weights).sum() / weights.sum()))
+    assert statistic(pairs, "bits_per_byte") == pytest.approx(-(logs * weights).sum() / weights.sum() / math.log(2))
+    draws = []
+    for _ in range(3000):
+        chosen = random.integers(0, 50, 50)
+        draws.append(statistic(pairs[chosen], "weighted_perplexity"))
+    assert bootstrap_stderr(pairs, statistic="weighted_perplexity") == pytest.approx(np.std(draws), rel=0.1)
+    assert bootstrap_stderr(logs) == pytest.approx(logs.std(ddof=1) / 50**0.5)
+    worse = paired_bootstrap(pairs * [2, 1], pairs, statistic="weighted_perplexity")
+    assert worse.difference > 0
+    assert worse.p_value < 0.001
+    broken = pairs.copy()
+    broken[3, 0] = -math.inf
+    with pytest.raises(ContrastError, match="not finite"):
+        paired_bootstrap(broken, pairs, statistic="weighted_perplexity")
+
+
+def test_holm() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def made(task: str, subject: float, reference: float, p: float, up: bool = True) -> TaskContrast:
+    return TaskContrast(task, subject, reference, p, up)
+
+
+def test_verdicts_correct_for_many_tasks_and_know_the_direction() -> None:
+    verdict = judge([made("a", 0.1, 0.9, 0.001), made("b", 2.5, 2.0, 0.001, up=False), made("c", 0.5, 0.6, 0.03)])
+    assert [c.task for c in verdict.worse] == ["a", "b", "c"]
+    verdict = judge([made("a", 0.1, 0.9, 0.02), made("b", 0.5, 0.6, 0.04), made("c", 1.5, 2.0, 0.0001, up=False)])
+    assert ([c.task for c in verdict.better], [c.task for c in verdict.worse]) == (["c"], ["a", "b"])
+    verdict = judge([made("a", 0.1, 0.9, 0.03), made("b", 0.5, 0.6, 0.03)])
+    assert (verdict.better, verdict.worse, verdict.n) == ((), (), 2)
+    assert verdict.sentence == "no difference shown on any task"
+    assert made("a", 2.0836, 2.0840, 0.0).words == "a 2.0840 -> 2.0836"
+
+
+def test_a_collapse_is_read_beside_that_of_noise() -> None:
+    collapse = judge([made("a", 0.0, 0.8, 1e-6), made("b", 0.5, 0.5, 1.0)])
+    noise_too = judge([made("a", 0.1, 0.7, 1e-6)])
+    noise_not = judge([made("a", 0.7, 0.7, 1.0)])
+    assert "no evidence of a rotation" in finding_on_disruption("disrupt-left", collapse, noise_too)
+    assert "on the same tasks" in finding_on_disruption("disrupt-left", collapse, noise_too)
+    assert "it is the change's own" in finding_on_disruption("disrupt-left", collapse, noise_not)
+    assert "proves nothing" in finding_on_disruption("disrupt-left", collapse, None)
+    harmless = judge([made("a", 0.8, 0.8, 1.0)])
+    assert "not supported that it breaks" in finding_on_disruption("disrupt-left", harmless, noise_too)
+
+
+def test_other_findings() -> None:
+    back = judge([made("a", 0.8, 0.0, 1e-6)])
+    same, worse = judge([made("a", 0.8, 0.8, 1.0)]), judge([made("a", 0.5, 0.8, 1e-6)])
+    assert "no loss against the post model is shown" in finding_on_restoration("restore-left", back, same)
+    assert "but not fully" in finding_on_restoration("restore-left", back, worse)
+    assert "not supported" in finding_on_restoration("restore-left", same, worse)
+    assert "not shown to matter" in finding_on_scale("replace-scale", same)
+    assert "makes a difference" in finding_on_scale("replace-scale", worse)
+    heads = [{"predicted": 0.9, "entropy_base": 2.0, "entropy_post": 1.9}] * 3
+    heads += [{"predicted": 1.1, "entropy_base": 2.0, "entropy_post": 1.9}]
+    assert "in 3 of 4 heads" in (finding_on_temperature(heads) or "")
+    assert finding_on_temperature([{"predicted": None, "entropy_base": 1.0, "entropy_post": 1.0}]) is None
