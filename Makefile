@@ -39,7 +39,7 @@ lint: setup-test
 	$(BIN)/mypy rotoscale resources assets command_line dashboard demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 15
 
 clean:
-	rm -rf $(VENV) data .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) data screenshots .pytest_cache .ruff_cache .mypy_cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from command_line.options import workspace_options
@@ -13,10 +15,13 @@ from command_line.options import workspace_options
 def dashboard(port: int) -> None:
     """Start the dashboard over the published file; stop it with Ctrl-C."""
     from command_line import show
-    from command_line.services import Service, serve
+    from command_line.services import Service, require_free, serve
     from dashboard import launch
-    from resources.settings import PROJECT
+    from resources.settings import PROJECT, load_settings
 
-    show.output().print(f"Dashboard: {launch.address(port)}; Ctrl-C stops it")
-    code = serve([Service("dashboard", launch.command(port), launch.environment())], PROJECT)
-    raise click.exceptions.Exit(code)
+    require_free(port, "--port")
+    data = load_settings().data
+    os.environ["ROTOSCALE_DATA"] = str(data)
+    log = data / "logs" / "dashboard.log"
+    show.output().print(f"Dashboard: {launch.address(port)} (log in {log}); Ctrl-C stops it", soft_wrap=True)
+    serve([Service("dashboard", launch.command(port), launch.environment(), log)], PROJECT)

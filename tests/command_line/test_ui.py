@@ -19,8 +19,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psutil
 import pytest
+from dagster._core.test_utils import create_run_for_test
 
 from resources.warehouse import current, read
 
@@ -191,3 +193,29 @@ def test_dashboard_alone_starts_without_data_and_stops(tmp_path: Path, families:
         assert command.stop() == 0
         assert_gone(children | command.family())
     assert answer(f"http://127.0.0.1:{port}") is None
+
+
+def test_a_port_that_is_taken_is_named_with_the_option_to_change(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        environment = {**os.environ, "ROTOSCALE_DATA": str(tmp_path)}
+        command = [sys.executable, "-m", "command_line", "dashboard", "--port", str(port)]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1
+    assert f"port {port} is taken" in result.stderr
+    assert "--port" in result.stderr
+
+
+def test_unfinished_runs_of_the_daemon_are_released_and_those_of_the_command_line_are_not() -> None:
+    from command_line.ui import release_runs
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        runs = {
+            name: create_run_for_test(instance, job_name="job", status=dg.DagsterRunStatus.STARTED, tags=tags)
+            for name, tags in {"daemon": {".dagster/grpc_info": "{}"}, "command line": {}}.items()
+        }
+        release_runs(instance)
+        found = {name: instance.get_run_by_id(run.run_id).status for name, run in runs.items()}
+    assert found == {"daemon": dg.DagsterRunStatus.CANCELED, "command line": dg.DagsterRunStatus.STARTED}
