@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -60,6 +62,12 @@ def write(
     return workspace.tables.write(
         table, model_id, rows, run_id=context.run_id, code_version=CODE_VERSION, fingerprint=fingerprint
     )
+
+
+def dashboard_link(page: str, model_id: str) -> dg.MetadataValue:
+    """Where the dashboard that `rotoscale ui` starts shows this model."""
+    address = os.environ.get("ROTOSCALE_DASHBOARD_URL", "http://127.0.0.1:8501")
+    return dg.MetadataValue.url(f"{address}/{page}?model={quote(model_id)}")
 
 
 def failure(error: RotoscaleError) -> dg.Failure:

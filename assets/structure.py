@@ -11,7 +11,7 @@ import dagster as dg
 
 from assets import plots
 from assets.checkpoints import ensure_catalogued
-from assets.common import CODE_VERSION, WorkspaceResource, failure, fill_missing, models, write
+from assets.common import CODE_VERSION, WorkspaceResource, dashboard_link, failure, fill_missing, models, write
 from assets.freshness import comparison_fingerprint, decomposition_fingerprint
 from resources import comparison, progress
 from resources.checkpoints import UNEXPLAINED
@@ -131,6 +131,7 @@ def comparison_statistics(
             "by_matrix": plots.table(scale, ["alpha_median", "alpha_least_squares", "ratio_cv", "unexplained"]),
             "ratio_spectrum": plots.image(plots.ratio_spectra(scale)),
             "rows": dg.MetadataValue.path(paths["scale_statistics"]),
+            "dashboard": dashboard_link("scale", model),
         },
         check_results=[_positive_scale(scale)],
     )
@@ -141,6 +142,7 @@ def comparison_statistics(
             "by_matrix": plots.table(rotation, ["relative_change", "nf", "nf_null_simulated", "nf_over_null", "leak"]),
             "nf_over_null": plots.image(plots.by_layer(rotation, "nf_over_null", "NF over its null", line=1.0)),
             "rows": dg.MetadataValue.path(paths["rotation_statistics"]),
+            "dashboard": dashboard_link("rotation", model),
         },
         check_results=[_numerical_floor(rotation), _possible_nf(rotation)],
     )

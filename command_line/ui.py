@@ -44,6 +44,7 @@ def ui(port: int, dashboard_port: int) -> None:
     os.environ["ROTOSCALE_DATA"] = str(space.settings.data)
     os.environ["ROTOSCALE_FAMILIES"] = str(space.settings.families)
     os.environ["ROTOSCALE_DAGSTER_URL"] = f"http://127.0.0.1:{port}"
+    os.environ["ROTOSCALE_DASHBOARD_URL"] = launch.address(dashboard_port)
     dagster = [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)]
     logs = space.settings.data / "logs"
     console = show.output()
