@@ -9,7 +9,7 @@ import dagster as dg
 from assets.checkpoints import ensure_catalogued
 from assets.common import CODE_VERSION, WorkspaceResource, failure, fill_missing, models, write
 from assets.freshness import edit_mark, evaluation_fingerprint
-from resources import progress
+from resources import progress, workers
 from resources.evaluation.behaviour import Behaviour
 from resources.workspace import Workspace
 from rotoscale.errors import RotoscaleError
@@ -76,6 +76,7 @@ def edit_model(space: Workspace, model: str, recipes: Sequence[str] | None = Non
     from resources.edits.shelf import Shelf
     from resources.evaluation.behaviour import Evaluation, make_edits
 
+    workers.release()  # edits are made in this process, which wants the memory
     shelf = Shelf(space, model)
     return make_edits(shelf, recipes, lambda rows: Evaluation(space, shelf, rows))
 
@@ -130,6 +131,7 @@ def evaluate_model(space: Workspace, model: str, tasks: Sequence[str] | None = N
     from resources.edits.shelf import Shelf
     from resources.evaluation.behaviour import Evaluation
 
+    workers.release()
     edits = space.tables.read("edited_checkpoints", model)
     return Evaluation(space, Shelf(space, model), edits, tasks).run()
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        base, first, second = family(folder / f"layers-{options.layers}", options.layers)
+        for data in folder.glob("data*"):  # of an earlier run with the same folder
+            shutil.rmtree(data)
+        base, first, second = made(folder / f"layers-{options.layers}", options.layers)
         bare = measure([sys.executable, "-c", "import torch"], folder)["peak"]
         runs = {
             "(a) plain script": measure([sys.executable, "-c", PLAIN, str(base), str(first)], folder),
@@ -71,15 +74,23 @@ def main() -> None:
         if not options.no_depth:
             peaks = []
             for layers in (2, 12):
-                base, first, _ = family(folder / f"depth-{layers}", layers, descendants=1)
+                base, first, _ = made(folder / f"depth-{layers}", layers)
                 peaks.append(compare(base, first, folder / f"data-{layers}")["peak"])
             print(f"peak at 2 layers {peaks[0] / 1e6:.0f} MB, at 12 layers {peaks[1] / 1e6:.0f} MB")
             result["depth_growth"] = peaks[1] / peaks[0] - 1
         print(json.dumps({name: round(value, 3) for name, value in result.items()}))
 
 
-def family(folder: Path, layers: int, descendants: int = 2) -> tuple[Path, Path, Path]:
-    """A base and its descendants in bfloat16, written tensor by tensor so that making them needs little memory."""
+def made(folder: Path, layers: int) -> tuple[Path, Path, Path]:
+    """A base and two descendants, made in a process of its own: the kernel passes a peak on to later children."""
+    if not (folder / "second" / "config.json").exists():
+        command = f"from pathlib import Path; from structure import family; family(Path({str(folder)!r}), {layers})"
+        subprocess.run([sys.executable, "-c", command], cwd=Path(__file__).parent, check=True)
+    return folder / "base", folder / "first", folder / "second"
+
+
+def family(folder: Path, layers: int) -> None:
+    """Write a base and two descendants in bfloat16."""
     import torch
     from safetensors.torch import save_file
 
@@ -104,8 +115,7 @@ def family(folder: Path, layers: int, descendants: int = 2) -> tuple[Path, Path,
         "tie_word_embeddings": True,
         "torch_dtype": "bfloat16",
     }
-    names = ["base", "first", "second"][: descendants + 1]
-    for number, name in enumerate(names):
+    for number, name in enumerate(["base", "first", "second"]):
         target = folder / name
         if (target / "model.safetensors").exists():
             continue
@@ -121,11 +131,10 @@ def family(folder: Path, layers: int, descendants: int = 2) -> tuple[Path, Path,
             tensors[tensor] = W.to(torch.bfloat16)
         save_file(tensors, target / "model.safetensors", {"format": "pt"})
         (target / "config.json").write_text(json.dumps(config))
-    return folder / "base", folder / "first", folder / "second"
 
 
 def compare(base: Path, post: Path, data: Path) -> dict[str, float]:
-    """Measure one `rotoscale compare` in its own process."""
+    """Measure one `rotoscale compare` in its own process, whose children include the workers."""
     return measure([sys.executable, "-m", "command_line", "compare", str(base), str(post), "--data", str(data)], data)
 
 

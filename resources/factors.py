@@ -111,7 +111,7 @@ class FactorStore:
             long = load_file(path)["long"]
             os.utime(path)
         except (SafetensorError, OSError):
-            long = decomposition.long_vectors(weight).float()
+            long = decomposition.single_long_vectors(weight)
             self._write(path, {"long": long}, {})
         return replace(decomposition, long=long.to(decomposition.short.device))
 
@@ -129,7 +129,6 @@ class FactorStore:
             return  # a full disk costs the storing, not the result
 
     def _save(self, weight_hash: str, decomposition: Decomposition, seconds: float) -> None:
-
         tensors = {"singular_values": decomposition.singular_values, "short": decomposition.short}
         if decomposition.long is not None:
             tensors["long"] = decomposition.long

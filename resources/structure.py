@@ -98,23 +98,28 @@ def compare_matrices(task: PairTask) -> dict[str, dict[str, Any]]:
     """
     from rotoscale.change import row_change, tensor_change
 
-    base, post = (location.open().read(task.key) for location in (task.base, task.post))
+    base = task.base.open().read(task.key)
+    post = base if task.post == task.base else task.post.open().read(task.key)
     if base.shape != post.shape:
         raise MatrixError(
             f"{task.key}: {tuple(base.shape)} in {task.base.path} and {tuple(post.shape)} in {task.post.path}; "
             "only matrices of equal shape are compared: give the checkpoint this one was trained from"
         )
-    hash_base, hash_post = weight_hash(base), weight_hash(post)
+    hash_base = weight_hash(base)
+    hash_post = hash_base if post is base else weight_hash(post)
     identity = [hash_base, hash_post, versions.DECOMPOSITION, versions.COMPARISON, task.simulate_null, task.seed]
     name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     finished = task.pairs / name[:2] / f"{name}.json"
     rows = _finished_pair(finished)
     if rows is None:
         change = tensor_change(base, post)
+        turned_rows = asdict(row_change(base, post))
         scale, rotation = _statistics(task, base, hash_base, post, hash_post, change)
+        del post  # as little as possible beside the simulated null's own matrices
+        rotation |= _null(task, base, hash_base, hash_post, change, rotation)
         rows = {
             "scale_statistics": scale,
-            "rotation_statistics": {**rotation, **asdict(row_change(base, post))},
+            "rotation_statistics": {**rotation, **turned_rows},
             "tensor_changes": {**change_columns(change), "shape": list(base.shape)},
         }
         write_text(finished, json.dumps(rows))
@@ -145,10 +150,8 @@ def _finished_pair(path: Path) -> dict[str, dict[str, Any]] | None:
 def _statistics(
     task: PairTask, base: torch.Tensor, hash_base: str, post: torch.Tensor, hash_post: str, change: TensorChange
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    from rotoscale.decomposition import decompose
-    from rotoscale.null import gaussian_step, null_nf
     from rotoscale.overlap import overlaps
-    from rotoscale.rotation import nf_of, rotation_statistics, unturned
+    from rotoscale.rotation import rotation_statistics, unturned
     from rotoscale.scale import scale_statistics
 
     store = FactorStore(task.factors)
@@ -156,29 +159,40 @@ def _statistics(
         same = store.get(hash_base, base, task.device).decomposition
         scale = scale_statistics(same.singular_values, same.singular_values)
         rotation = asdict(unturned(same.shape, same.numerical_rank))
-        nothing = {"nf_null": 0.0, "nf_null_simulated": None, "null_seed": None, "nf_over_null": None}
-        return asdict(scale), {**rotation, **nothing, "base_error": 0.0, "relative_change": 0.0}
+        return asdict(scale), {**rotation, "base_error": 0.0, "relative_change": 0.0}
     first = store.get_with_long(hash_base, base, task.device)
     second = store.get(hash_post, post, task.device).decomposition
     scale = scale_statistics(first.singular_values, second.singular_values)
     rotation = asdict(rotation_statistics(overlaps(base, first, post, second), scale.alpha_least_squares))
     post_norm = float(second.singular_values.norm())
-    del second
-    change_norm = change.norm
-    rotation["base_error"] = change_norm / post_norm if post_norm else None
+    rotation["base_error"] = change.norm / post_norm if post_norm else None
     rotation["relative_change"] = change.relative_change
-    rotation["nf_null"] = null_nf(first.singular_values[: first.numerical_rank], change_norm, first.shape)
-    rotation["nf_null_simulated"] = None
-    rotation["null_seed"] = None
-    if task.simulate_null and first.numerical_rank > 0:
-        seed = _seed(task.seed, hash_base, hash_post)
-        noisy = gaussian_step(base, change_norm, seed)
-        simulated = nf_of(overlaps(base, first, noisy, decompose(noisy, task.device)))
-        rotation["nf_null_simulated"] = min(simulated, rotation["nf_unrelated"])
-        rotation["null_seed"] = seed
-    null = rotation["nf_null_simulated"] or rotation["nf_null"]
-    rotation["nf_over_null"] = rotation["nf"] / null if null and rotation["nf"] is not None else None
     return asdict(scale), rotation
+
+
+def _null(
+    task: PairTask, base: torch.Tensor, hash_base: str, hash_post: str, change: TensorChange, rotation: dict[str, Any]
+) -> dict[str, Any]:
+    """What noise of the change's size would have shown, by formula and where wanted by simulation."""
+    from rotoscale.decomposition import decompose
+    from rotoscale.null import gaussian_step, null_nf
+    from rotoscale.overlap import overlaps
+    from rotoscale.rotation import nf_of
+
+    found: dict[str, Any] = {"nf_null": 0.0, "nf_null_simulated": None, "null_seed": None, "nf_over_null": None}
+    if hash_base == hash_post:
+        return found
+    first = FactorStore(task.factors).get_with_long(hash_base, base, task.device)
+    found["nf_null"] = null_nf(first.singular_values[: first.numerical_rank], change.norm, first.shape)
+    if task.simulate_null and first.numerical_rank > 0:
+        found["null_seed"] = _seed(task.seed, hash_base, hash_post)
+        noisy = gaussian_step(base, change.norm, found["null_seed"])
+        simulated = nf_of(overlaps(base, first, noisy, decompose(noisy, task.device)))
+        found["nf_null_simulated"] = min(simulated, rotation["nf_unrelated"])
+    null = found["nf_null_simulated"] or found["nf_null"]
+    if null and rotation["nf"] is not None:
+        found["nf_over_null"] = rotation["nf"] / null
+    return found
 
 
 def _factors(location: Location, key: MatrixKey, factors: Path, device: str) -> tuple[torch.Tensor, str, StoredFactors]:

@@ -1,11 +1,13 @@
 """Running one function over many matrices: in this process when they are small, in worker processes when they are not.
 
 Workers have one BLAS thread each, because two BLAS threads on a shared machine cost 1.3 to 5 times the processor time
-for little or no wall time, and take the longest matrices first. Their number is bounded by cores and by memory.
+for little or no wall time, and take the longest matrices first. Their number is bounded by cores and by memory. They
+stay for the next batch, since starting one takes about two seconds, until `release` or the end of this process.
 """
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -66,11 +68,11 @@ def run(
     if not tasks:
         return []
     largest = max(size.rows * size.cols for size in sizes) * 8
-    workers = max(1, min(workers, len(tasks), int(memory_bytes // (_COPIES * largest + _INTERPRETER_BYTES))))
+    workers = max(1, min(workers, int(memory_bytes // (_COPIES * largest + _INTERPRETER_BYTES))))
     results: list[Any] = [None] * len(tasks)
     order = sorted(range(len(tasks)), key=lambda i: -sizes[i].cost)
     done = 0.0
-    if workers == 1 or total < _WORTH_WORKERS:
+    if workers == 1 or len(tasks) == 1 or total < _WORTH_WORKERS:
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1 if total < _WORTH_WORKERS else None):
@@ -80,8 +82,8 @@ def run(
                 report(done, total)
         return results
     with _environment(dict.fromkeys(_BLAS_THREADS, "1")):
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread)
         try:
+            pool = _pool(workers)
             futures = {pool.submit(function, tasks[i]): i for i in order}
             for future in as_completed(futures):
                 i = futures[future]
@@ -89,13 +91,38 @@ def run(
                 done += sizes[i].cost
                 report(done, total)
         except BrokenProcessPool as error:
+            release()
             raise WorkerError(
                 f"one of {workers} worker processes was killed, most likely for want of memory; "
                 "run again with a smaller ROTOSCALE_WORKERS (finished matrices are kept)"
             ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        except BaseException:
+            release()
+            raise
     return results
+
+
+_kept: list[tuple[int, ProcessPoolExecutor]] = []
+"""The pool of this process and its number of workers, or nothing."""
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Worker processes from the last batch if there are as many, otherwise new ones."""
+    if not _kept or _kept[0][0] != workers:
+        release()
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread)
+        _kept.append((workers, pool))
+    return _kept[0][1]
+
+
+def release() -> None:
+    """Stop the worker processes, before work of another kind that needs the memory; those at work finish first."""
+    while _kept:
+        _kept.pop()[1].shutdown(wait=True, cancel_futures=True)
+
+
+# Before the interpreter waits for their threads; a worker would otherwise outlive a process that is told to stop.
+atexit.register(release)
 
 
 def available_memory() -> int:

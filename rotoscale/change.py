@@ -46,9 +46,10 @@ def tensor_change(base: torch.Tensor, post: torch.Tensor) -> TensorChange:
     """
     if base.shape != post.shape:
         raise MatrixError(f"shapes {tuple(base.shape)} and {tuple(post.shape)} differ; compare the common rows")
-    identical = int((base.to(post.dtype) == post).sum())
+    identical = 0
     bb = pp = bp = dd = largest = 0.0
     for b, p in zip(base.flatten().split(_CHUNK), post.flatten().split(_CHUNK), strict=True):
+        identical += int(torch.count_nonzero(b.to(p.dtype) == p))
         b, p = b.to(torch.float64), p.to(torch.float64)
         d = p - b
         bb += float(torch.dot(b, b))

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from rotoscale.decomposition import Decomposition, tall
+from rotoscale.decomposition import SINGLE_PRECISION_CONDITION, Decomposition, tall
 from rotoscale.errors import MatrixError
 from rotoscale.linalg import as_matrix, product
-
-SINGLE_PRECISION_CONDITION = 1e3
-"""Up to this condition a float32 product costs an overlap less than 1e-4 in its last component, NF less than 1e-6."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from rotoscale.scale import band_slices
 PICTURE_SIZE = 64
 _POLAR_STEPS = 14
 _SETTLED = 1e-3
+_LAST_STEP = 3.6e-4
+"""A step leaves 3/4 of the square of the error before it: after one from here, Q is orthogonal to 1e-7."""
 INTRUDER_TOP = 10
 INTRUDER_COSINE = 0.5
 
@@ -57,9 +59,10 @@ def rotation_statistics(overlap: Overlaps, alpha: float | None) -> RotationStati
     r = overlap.rank
     unrelated = unrelated_nf(overlap.shape, r)
     if r == 0:
-        nothing = (None,) * 9
-        return RotationStatistics(0, None, None, unrelated, *nothing, [], [], None, None, None, [], 0)
+        return _no_vectors(unrelated)
     A, B = overlap.A, overlap.B
+    # First, so that the formula's matrices and I_orth do not lie in memory together.
+    error = None if alpha is None else formula_error(overlap, alpha)
     I_orth = product(A.T, B)
     distance = _distance_to_identity(I_orth)
     bands = band_slices(r, max(8, r // 10))
@@ -81,7 +84,7 @@ def rotation_statistics(overlap: Overlaps, alpha: float | None) -> RotationStati
         left_diagonal=left.tolist(),
         right_diagonal=right.tolist(),
         leak=0.0 if m == n else 1 - float(leaking.square().sum()) / r,
-        formula_error=None if alpha is None else formula_error(overlap, alpha),
+        formula_error=error,
         intruders=intruder_dimensions(A),
         picture=picture.flatten().tolist(),
         picture_size=picture.shape[0],
@@ -90,8 +93,19 @@ def rotation_statistics(overlap: Overlaps, alpha: float | None) -> RotationStati
 
 def unturned(shape: tuple[int, int], rank: int) -> RotationStatistics:
     """Statistics of a matrix against itself, without any arithmetic: exactly zero, whatever the matrix."""
-    identity = torch.eye(rank, dtype=torch.float64)
-    return rotation_statistics(Overlaps(identity, identity, identity.diagonal(), identity.diagonal(), shape), 1.0)
+    unrelated = unrelated_nf(shape, rank)
+    if rank == 0:
+        return _no_vectors(unrelated)
+    size = min(PICTURE_SIZE, rank)
+    nf, cosines, picture = (0.0,) * 3, (1.0,) * 6, torch.eye(size).flatten().tolist()
+    return RotationStatistics(
+        rank, 0.0, 0.0, unrelated, *nf, *cosines, [1.0] * rank, [1.0] * rank, 0.0, 0.0, 0, picture, size
+    )
+
+
+def _no_vectors(unrelated: float) -> RotationStatistics:
+    """Statistics of a zero matrix, which has no singular vectors."""
+    return RotationStatistics(0, None, None, unrelated, *(None,) * 9, [], [], None, None, None, [], 0)
 
 
 def nf_of(overlap: Overlaps) -> float:
@@ -109,21 +123,28 @@ def _distance_to_identity(X: torch.Tensor) -> float:
 def orthogonal_polar(X: torch.Tensor) -> torch.Tensor:
     """The orthogonal polar factor `U V^T` of a square X (r x r), the nearest orthogonal matrix (Procrustes).
 
-    Newton and Schulz's iteration in float32, finished by two steps in float64; where X is too close to singular for
-    it to settle soon, a float64 SVD.
+    Newton and Schulz's iteration in float32, finished by one or two steps in float64; where X is too close to
+    singular for it to settle soon, a float64 SVD.
     """
     Y = (X / 2).float()  # X is a sum of two overlaps: its singular values lie between 0 and 2
-    identity = torch.eye(X.shape[0], dtype=Y.dtype, device=Y.device)
     for _ in range(_POLAR_STEPS):
-        gram = product(Y.T, Y)
-        if float((gram - identity).abs().max()) < _SETTLED:
-            Z = Y.double()
+        error = _step(Y)
+        if error < _SETTLED * Y.shape[0] ** 0.5:
+            Q = Y.double()
             for _ in range(2):
-                Z = 1.5 * Z - 0.5 * product(Z, product(Z.T, Z))
-            return Z
-        Y = 1.5 * Y - 0.5 * product(Y, gram)
+                if _step(Q) < _LAST_STEP:
+                    break
+            return Q
     U, _, V = full_svd(X)
     return product(U, V.T)
+
+
+def _step(Q: torch.Tensor) -> float:
+    """One step of the iteration, `Q <- Q (3 I - Q^T Q) / 2` in place; returns `|Q^T Q - I|_F` before it."""
+    error = product(Q.T, Q)
+    error.diagonal().sub_(1.0)
+    Q.sub_(product(Q, error), alpha=0.5)
+    return float(torch.linalg.vector_norm(error))
 
 
 def formula_error(overlap: Overlaps, alpha: float) -> float | None:
@@ -138,12 +159,13 @@ def formula_error(overlap: Overlaps, alpha: float) -> float | None:
     if norm == 0:
         return None
     Q = orthogonal_polar(overlap.A + overlap.B)
-    X = alpha * product(Q * overlap.s_base, Q.T)
     Y = product(overlap.A * overlap.s_post, overlap.B.T)
+    Q *= overlap.s_base.sqrt()
+    X = product(Q, Q.T).mul_(alpha)  # a matrix with its own transpose: half the work
     complete = overlap.rank == max(overlap.shape)
     # What of W_p lies outside the base's vectors; a square matrix of full rank has no outside, only rounding.
     outside = 0.0 if complete else max(norm**2 - float(Y.square().sum()), 0.0)
-    return (float((X - Y).square().sum()) + outside) ** 0.5 / norm
+    return float(X.sub_(Y).square_().sum() + outside) ** 0.5 / norm
 
 
 def intruder_dimensions(A: torch.Tensor) -> int:

@@ -11,12 +11,13 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resources.checkpoints import MatrixKey, open_checkpoint, weight_hash
 from resources.comparison import common_matrices
+from resources.edits.hashes import WeightHashes
 from resources.edits.plan import NOISE, EditPlan, PlanError
 from resources.factors import FactorStore
 from rotoscale import versions
@@ -64,6 +65,8 @@ class Builder:
         self.device = device
         self.seed = seed
         self.common = common_matrices(base, post)
+        self._base_hashes = WeightHashes(base, factors.folder / "hashes")
+        self._post_hashes = WeightHashes(post, factors.folder / "hashes")
         self._least_squares: dict[str, dict[MatrixKey, float]] = {}
 
     def build(
@@ -89,7 +92,7 @@ class Builder:
         def edit(key: MatrixKey, matrix: torch.Tensor) -> torch.Tensor:
             base = matrix if source is self.base else self.base.read(key)
             post = matrix if source is self.post else self.post.read(key)
-            new = self._new_weight(plan, base, post, alphas.get(key)).cpu()
+            new = self._new_weight(plan, key, base, post, alphas.get(key)).cpu()
             stored = new.to(_stored_dtype(source, key))
             error.add(stored, post)
             base_error.add(base, post)
@@ -99,6 +102,8 @@ class Builder:
 
         with self._threads():
             write_edited(source, Path(out), edit, keys=keys, manifest=manifest, progress=progress)
+        self._base_hashes.save()
+        self._post_hashes.save()
         size = sum(file.stat().st_size for file in Path(out).rglob("*") if file.is_file())
         return BuiltEdit(
             Path(out), size, error.value, base_error.value, error.count, round(time.perf_counter() - start, 3)
@@ -132,46 +137,41 @@ class Builder:
     def new_weight(self, plan: EditPlan, key: MatrixKey) -> torch.Tensor:
         """The new weight of one matrix (m x n, float64), without writing anything."""
         alpha = self._alphas(plan, [key]).get(key)
-        return self._new_weight(plan, self.base.read(key), self.post.read(key), alpha)
+        return self._new_weight(plan, key, self.base.read(key), self.post.read(key), alpha)
 
-    def _new_weight(self, plan: EditPlan, base: torch.Tensor, post: torch.Tensor, alpha: float | None) -> torch.Tensor:
-        hashes = weight_hash(base), weight_hash(post)
+    def _new_weight(
+        self, plan: EditPlan, key: MatrixKey, base: torch.Tensor, post: torch.Tensor, alpha: float | None
+    ) -> torch.Tensor:
         arguments = dict(plan.parameters)
         if plan.definition.seeded:
-            arguments["seed"] = self._noise_seed(*hashes)
-        pair = self._pair(plan, base, post, hashes)
+            arguments["seed"] = self._noise_seed(key, base, post)
+        pair = self._pair(plan, key, base, post)
         if plan.definition.takes_alpha:
             arguments["alpha"] = _own_alpha(pair) if alpha is None else alpha
         return plan.definition.apply(pair, **arguments)
 
-    def _pair(self, plan: EditPlan, base: torch.Tensor, post: torch.Tensor, hashes: tuple[str, str]) -> MatrixPair:
+    def _pair(self, plan: EditPlan, key: MatrixKey, base: torch.Tensor, post: torch.Tensor) -> MatrixPair:
         """What the recipe works on: the base, beside the post model or beside its noise control."""
         from rotoscale.recipes import MatrixPair, find_recipe
 
-        base_hash, post_hash = hashes
+        post_hash = ""
         if plan.of == NOISE:
-            noisy = find_recipe("noise").apply(MatrixPair(base, post), seed=self._noise_seed(*hashes))
-            post, post_hash = noisy.to(base.dtype), weight_hash(noisy)
+            seed = self._noise_seed(key, base, post)
+            post = find_recipe("noise").apply(MatrixPair(base, post), seed=seed).to(base.dtype)
+            post_hash = weight_hash(post)
         if not plan.definition.uses_factors:
             return MatrixPair(base, post)
+        base_hash = self._base_hashes.of(key, base)
+        post_hash = post_hash or self._post_hashes.of(key, post)
         first = self._factors(base_hash, base)
         return MatrixPair(base, post, first, first if base_hash == post_hash else self._factors(post_hash, post))
 
     def _factors(self, hashed: str, weight: torch.Tensor) -> Decomposition:
-        """Stored or new factors, on the device that the products are to run on."""
-        from rotoscale.linalg import working_device
+        return self.factors.get(hashed, weight, self.device).decomposition
 
-        found = self.factors.get(hashed, weight, self.device).decomposition
-        device = working_device(self.device)
-        if found.short.device == device:
-            return found
-        long = None if found.long is None else found.long.to(device)
-        s, short = found.singular_values.to(device), found.short.to(device)
-        return replace(found, singular_values=s, short=short, long=long)
-
-    def _noise_seed(self, base_hash: str, post_hash: str) -> int:
+    def _noise_seed(self, key: MatrixKey, base: torch.Tensor, post: torch.Tensor) -> int:
         """A seed of its own for every pair of matrices, the same wherever that pair occurs."""
-        text = f"noise:{self.seed}:{base_hash}:{post_hash}"
+        text = f"noise:{self.seed}:{self._base_hashes.of(key, base)}:{self._post_hashes.of(key, post)}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
     def _alphas(self, plan: EditPlan, keys: Iterable[MatrixKey]) -> dict[MatrixKey, float]:
@@ -191,8 +191,7 @@ class Builder:
         return policy_alphas(policy, found, {key: key.matrix for key in found})
 
     def _first_pass(self, plan: EditPlan, key: MatrixKey) -> float:
-        base, post = self.base.read(key), self.post.read(key)
-        return _own_alpha(self._pair(plan, base, post, (weight_hash(base), weight_hash(post))))
+        return _own_alpha(self._pair(plan, key, self.base.read(key), self.post.read(key)))
 
 
 def _own_alpha(pair: MatrixPair) -> float:
@@ -221,8 +220,14 @@ def _stored_dtype(source: Checkpoint, key: MatrixKey) -> torch.dtype:
     return getattr(torch, source.structure.parts[key].entry.torch_dtype)
 
 
+def _square(X: torch.Tensor) -> float:
+    """|X|_F^2, summed in float64, in which the square of no float32 overflows."""
+    x = X.flatten().double()
+    return float(x.dot(x))
+
+
 class _Difference:
-    """Relative Frobenius distance over many matrices, summed in float64."""
+    """Relative Frobenius distance over many matrices: differences in float32, as they are stored, sums in float64."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -232,9 +237,9 @@ class _Difference:
     def add(self, matrix: torch.Tensor, reference: torch.Tensor) -> None:
         self.count += 1
         for rows, expected in zip(matrix.split(512), reference.split(512), strict=True):
-            expected = expected.double()
-            self._difference += float((rows.double() - expected).square().sum())
-            self._reference += float(expected.square().sum())
+            expected = expected.float()
+            self._difference += _square(rows.float() - expected)
+            self._reference += _square(expected)
 
     @property
     def value(self) -> float | None:

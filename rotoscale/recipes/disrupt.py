@@ -20,7 +20,8 @@ _ALIGNED = Parameter(
 
 def component_signs(pair: MatrixPair) -> torch.Tensor:
     """+1 or -1 for each compared component (r,): the sign of diag A, +1 where that is zero (METHODS 3)."""
-    return torch.where(pair.overlaps.A.diagonal() < 0, -1.0, 1.0).to(torch.float64)
+    diagonal = (pair.of_base.U * pair.of_post.U).sum(0)  # of A, without the rest of it
+    return torch.where(diagonal < 0, -1.0, 1.0).to(torch.float64)
 
 
 @recipe("disrupt-left", "U_b S_p V_p^T", around="post", parameters=[_ALIGNED], disruptive=True)

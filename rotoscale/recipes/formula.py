@@ -18,5 +18,5 @@ def formula(pair: MatrixPair, *, alpha: float) -> torch.Tensor:
     METHODS 2 and 3. `pair` of m x n, result m x n float64.
     """
     U_base, s_base, V_base = pair.of_base
-    Q = shared_rotation(pair.overlaps.A + pair.overlaps.B, bound=2.0)
+    Q = shared_rotation(pair.A + pair.B, bound=2.0)
     return compose(product(U_base, Q), alpha * s_base, product(V_base, Q)) + pair.rest_of_post

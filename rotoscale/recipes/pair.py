@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import torch
 
-from rotoscale.decomposition import Decomposition
+from rotoscale.decomposition import Decomposition, tall
 from rotoscale.errors import MatrixError
 from rotoscale.linalg import as_matrix, product
-from rotoscale.overlap import Overlaps, overlaps
 
 
 class Factors(NamedTuple):
@@ -71,10 +70,16 @@ class MatrixPair:
         return min(factors.numerical_rank for factors in self._decompositions)
 
     @cached_property
-    def overlaps(self) -> Overlaps:
-        """A = U_b^T U_p and B = V_b^T V_p (r x r)."""
-        base, post = self._decompositions
-        return overlaps(self.base, base, self.post, post)
+    def A(self) -> torch.Tensor:  # noqa: N802 (the field's name for it)
+        """U_b^T U_p (r x r)."""
+        base, _ = self._decompositions
+        return self._short_overlap() if base.wide else self._long_overlap()
+
+    @cached_property
+    def B(self) -> torch.Tensor:  # noqa: N802
+        """V_b^T V_p (r x r)."""
+        base, _ = self._decompositions
+        return self._long_overlap() if base.wide else self._short_overlap()
 
     @cached_property
     def of_base(self) -> Factors:
@@ -101,6 +106,34 @@ class MatrixPair:
         if self._base_factors is None or self._post_factors is None:
             raise MatrixError("this recipe needs the factors of both matrices; pass their decompositions")
         return self._base_factors, self._post_factors
+
+    def _short_overlap(self) -> torch.Tensor:
+        base, post = self._decompositions
+        if self._is_unchanged:
+            return torch.eye(self.rank, dtype=torch.float64, device=base.short.device)
+        return product(base.short[:, : self.rank].T, post.short[:, : self.rank])
+
+    def _long_overlap(self) -> torch.Tensor:
+        """Overlap of the longer side's vectors, from those of one model only: the other's are `T short / s`.
+
+        With T the tall orientation, `L_b^T L_p = diag(1/s_b) S_b^T (T_b^T L_p) = (L_b^T T_p) S_p diag(1/s_p)`; the
+        recipe has one of the two long sides at hand, or will need it.
+        """
+        base, post = self._decompositions
+        r = self.rank
+        if self._is_unchanged:
+            return torch.eye(r, dtype=torch.float64, device=base.short.device)
+        if "of_post" in self.__dict__:
+            long = self.of_post.V if base.wide else self.of_post.U
+            inner = product(tall(self.base).T, long)
+            return product(base.short[:, :r].T, inner) / base.singular_values[:r, None]
+        long = self.of_base.V if base.wide else self.of_base.U
+        return product(product(long.T, tall(self.post)), post.short[:, :r]) / post.singular_values[:r]
+
+    @cached_property
+    def _is_unchanged(self) -> bool:
+        """Whether both are the same matrix: then the overlaps are the identity exactly, whatever the arithmetic."""
+        return torch.equal(self.base, self.post)
 
     def _factors(self, W: torch.Tensor, factors: Decomposition) -> Factors:
         r = self.rank

@@ -21,7 +21,7 @@ def restore_left(pair: MatrixPair) -> torch.Tensor:
     """
     U_base, _, _ = pair.of_base
     _, s_post, V_post = pair.of_post
-    Q = shared_rotation(pair.overlaps.B)
+    Q = shared_rotation(pair.B)
     return compose(product(U_base, Q), s_post, V_post) + pair.rest_of_post
 
 
@@ -33,5 +33,5 @@ def restore_right(pair: MatrixPair) -> torch.Tensor:
     """
     _, _, V_base = pair.of_base
     U_post, s_post, _ = pair.of_post
-    Q = shared_rotation(pair.overlaps.A)
+    Q = shared_rotation(pair.A)
     return compose(U_post, s_post, product(V_base, Q)) + pair.rest_of_post

@@ -126,7 +126,7 @@ def test_weights_and_everything_else(
     error = sum(np.linalg.norm(edited[k] - post[k]) ** 2 for k in chosen) / sum(
         np.linalg.norm(post[k]) ** 2 for k in chosen
     )
-    assert built.weight_error == pytest.approx(error**0.5, rel=1e-9)
+    assert built.weight_error == pytest.approx(error**0.5, rel=1e-6)
     before, after = tensors(llama[1]), tensors(built.path)
     assert list(before) == list(after)
     untouched = [name for name in before if same(before[name], after[name])]
@@ -282,7 +282,7 @@ def test_error_counts_what_is_stored_in_bfloat16(tmp_path: Path, store: FactorSt
     error = sum(np.linalg.norm(edited[k] - post[k]) ** 2 for k in post) / sum(
         np.linalg.norm(w) ** 2 for w in post.values()
     )
-    assert built.weight_error == pytest.approx(error**0.5, rel=1e-9)
+    assert built.weight_error == pytest.approx(error**0.5, rel=1e-6)
 
 
 # ---------------------------------------------------------------------------------------------------------- failures
