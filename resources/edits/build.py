@@ -98,7 +98,7 @@ class Builder:
             base_error.add(base, post)
             # Filled in while the matrices are written, so that the card has them when the last one is done.
             manifest.update(matrices_edited=error.count, weight_error=error.value, base_error=base_error.value)
-            return new
+            return stored
 
         with self._threads():
             write_edited(source, Path(out), edit, keys=keys, manifest=manifest, progress=progress)
@@ -220,10 +220,15 @@ def _stored_dtype(source: Checkpoint, key: MatrixKey) -> torch.dtype:
     return getattr(torch, source.structure.parts[key].entry.torch_dtype)
 
 
+_ROWS = 128
+"""Rows looked at together: few enough to stay in the processor's cache."""
+
+
 def _square(X: torch.Tensor) -> float:
     """|X|_F^2, summed in float64, in which the square of no float32 overflows."""
-    x = X.flatten().double()
-    return float(x.dot(x))
+    import torch
+
+    return float(torch.linalg.vector_norm(X, dtype=torch.float64)) ** 2
 
 
 class _Difference:
@@ -236,7 +241,7 @@ class _Difference:
 
     def add(self, matrix: torch.Tensor, reference: torch.Tensor) -> None:
         self.count += 1
-        for rows, expected in zip(matrix.split(512), reference.split(512), strict=True):
+        for rows, expected in zip(matrix.split(_ROWS), reference.split(_ROWS), strict=True):
             expected = expected.float()
             self._difference += _square(rows.float() - expected)
             self._reference += _square(expected)

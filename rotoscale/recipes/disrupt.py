@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-from rotoscale.recipes.pair import MatrixPair, compose
+from rotoscale.recipes.pair import MatrixPair, compose, row_blocks
 from rotoscale.recipes.registry import Parameter, recipe
 
 _ALIGNED = Parameter(
@@ -20,7 +20,9 @@ _ALIGNED = Parameter(
 
 def component_signs(pair: MatrixPair) -> torch.Tensor:
     """+1 or -1 for each compared component (r,): the sign of diag A, +1 where that is zero (METHODS 3)."""
-    diagonal = (pair.of_base.U * pair.of_post.U).sum(0)  # of A, without the rest of it
+    diagonal = torch.zeros(pair.rank, dtype=torch.float64, device=pair.of_base.U.device)
+    for base, post in row_blocks(pair.of_base.U, pair.of_post.U):
+        diagonal += (base * post).sum(0)  # of A, without the rest of it
     return torch.where(diagonal < 0, -1.0, 1.0).to(torch.float64)
 
 
@@ -33,7 +35,7 @@ def disrupt_left(pair: MatrixPair, *, aligned: bool = True) -> torch.Tensor:
     U_base, _, _ = pair.of_base
     _, s_post, V_post = pair.of_post
     signs = component_signs(pair) if aligned else torch.ones_like(s_post)
-    return compose(U_base, signs * s_post, V_post) + pair.rest_of_post
+    return compose(U_base, signs * s_post, V_post, pair.rest_of_post)
 
 
 @recipe("disrupt-right", "U_p S_p V_b^T", around="post", parameters=[_ALIGNED], disruptive=True)
@@ -45,4 +47,4 @@ def disrupt_right(pair: MatrixPair, *, aligned: bool = True) -> torch.Tensor:
     _, _, V_base = pair.of_base
     U_post, s_post, _ = pair.of_post
     signs = component_signs(pair) if aligned else torch.ones_like(s_post)
-    return compose(U_post, signs * s_post, V_base) + pair.rest_of_post
+    return compose(U_post, signs * s_post, V_base, pair.rest_of_post)

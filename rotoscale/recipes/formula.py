@@ -19,4 +19,4 @@ def formula(pair: MatrixPair, *, alpha: float) -> torch.Tensor:
     """
     U_base, s_base, V_base = pair.of_base
     Q = shared_rotation(pair.A + pair.B, bound=2.0)
-    return compose(product(U_base, Q), alpha * s_base, product(V_base, Q)) + pair.rest_of_post
+    return compose(product(U_base, Q), alpha * s_base, product(V_base, Q), pair.rest_of_post)

@@ -16,7 +16,7 @@ def rotate_only(pair: MatrixPair) -> torch.Tensor:
     """
     _, s_base, _ = pair.of_base
     U_post, _, V_post = pair.of_post
-    return compose(U_post, s_base, V_post) + pair.rest_of_base
+    return compose(U_post, s_base, V_post, pair.rest_of_base)
 
 
 @recipe("scale-only", "U_b S_p V_b^T in the base", around="base")
@@ -27,4 +27,4 @@ def scale_only(pair: MatrixPair) -> torch.Tensor:
     """
     U_base, _, V_base = pair.of_base
     _, s_post, _ = pair.of_post
-    return compose(U_base, s_post, V_base) + pair.rest_of_base
+    return compose(U_base, s_post, V_base, pair.rest_of_base)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from rotoscale.recipes.pair import MatrixPair
+from rotoscale.recipes.pair import MatrixPair, row_blocks
 from rotoscale.recipes.registry import Parameter, recipe
 
 _T = Parameter("t", "number", "0 is the base's matrix, 1 the post's; beyond them it extrapolates", default=0.5)
@@ -16,4 +16,7 @@ def interpolate(pair: MatrixPair, *, t: float = 0.5) -> torch.Tensor:
 
     METHODS 6. `pair` of m x n, result m x n float64.
     """
-    return (1 - t) * pair.base + t * pair.post
+    between = torch.empty(pair.shape, dtype=torch.float64, device=pair.given[0].device)
+    for rows, base, post in row_blocks(between, *pair.given):
+        torch.add((1 - t) * base.double(), post.double(), alpha=t, out=rows)
+    return between

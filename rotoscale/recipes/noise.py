@@ -13,9 +13,10 @@ from rotoscale.recipes.registry import recipe
 def noise(pair: MatrixPair, *, seed: int) -> torch.Tensor:
     """The base with Gaussian noise of the same norm as the post model's change: what any such step would do.
 
-    METHODS 3. `pair` of m x n, result m x n float64, drawn on the CPU from `seed`. It has the precision of single
-    floats, so that it can be stored, and decomposed by others, without becoming another matrix.
+    METHODS 3. `pair` of m x n, result m x n float32, drawn on the CPU from `seed`: in the precision in which it can be
+    stored, and decomposed by others, without becoming another matrix.
     """
+    base = pair.given[0]
     if pair.change_norm == 0:
-        return pair.base
-    return gaussian_step(pair.base, pair.change_norm, seed).to(torch.float32).to(torch.float64)
+        return base
+    return gaussian_step(base, pair.change_norm, seed).float()

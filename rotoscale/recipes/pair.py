@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,6 +11,14 @@ import torch
 from rotoscale.decomposition import Decomposition, tall
 from rotoscale.errors import MatrixError
 from rotoscale.linalg import as_matrix, product
+
+
+def row_blocks(*matrices: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """The same 64 rows of several matrices at a time, for sums and the like.
+
+    Passed through in one piece, a large matrix costs most of its time in fresh memory for what comes in between.
+    """
+    return zip(*(X.split(64) for X in matrices), strict=True)
 
 
 class Factors(NamedTuple):
@@ -21,7 +30,7 @@ class Factors(NamedTuple):
 
 
 class MatrixPair:
-    """`base` and `post` (both m x n), float64 on the device of the factors.
+    """`base` and `post` (both m x n), in float64 on the device of the factors once asked for; `given` as they came.
 
     r is the smaller numerical rank of the two: components beyond it have no defined vectors (METHODS 2). A recipe
     replaces the first r components; what is left of its own model's matrix, `rest_of_base` or `rest_of_post`, stays.
@@ -37,21 +46,34 @@ class MatrixPair:
     ) -> None:
         if base.shape != post.shape:
             raise MatrixError(f"shapes {tuple(base.shape)} and {tuple(post.shape)} differ; a recipe needs equal ones")
-        device = base_factors.short.device if base_factors is not None else base.device
-        self.base = as_matrix(base, device)
-        self.post = as_matrix(post, device)
+        self.given = (base, post)
         self._base_factors = base_factors
         self._post_factors = post_factors
+
+    @cached_property
+    def base(self) -> torch.Tensor:
+        """The base's matrix (m x n) in float64."""
+        return as_matrix(self.given[0], self._device)
+
+    @cached_property
+    def post(self) -> torch.Tensor:
+        """The post model's matrix (m x n) in float64."""
+        return as_matrix(self.given[1], self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.given[0].device if self._base_factors is None else self._base_factors.short.device
 
     @property
     def shape(self) -> tuple[int, int]:
         """(m, n)."""
-        return (self.base.shape[0], self.base.shape[1])
+        return (self.given[0].shape[0], self.given[0].shape[1])
 
     @cached_property
     def change_norm(self) -> float:
         """|W_p - W_b|_F."""
-        return float(torch.linalg.vector_norm(self.post - self.base))
+        norms = [(post.double() - base.double()).norm() for base, post in row_blocks(*self.given)]
+        return float(torch.stack(norms).norm())
 
     @property
     def base_factors(self) -> Decomposition:
@@ -92,13 +114,13 @@ class MatrixPair:
         return self._factors(self.post, self._decompositions[1])
 
     @property
-    def rest_of_base(self) -> torch.Tensor | float:
-        """The base's matrix without its compared components (m x n); 0.0 when nothing is left."""
+    def rest_of_base(self) -> torch.Tensor | None:
+        """The base's matrix without its compared components (m x n); None when nothing is left."""
         return self._rest(self.base, self.of_base)
 
     @property
-    def rest_of_post(self) -> torch.Tensor | float:
-        """The post model's matrix without its compared components (m x n); 0.0 when nothing is left."""
+    def rest_of_post(self) -> torch.Tensor | None:
+        """The post model's matrix without its compared components (m x n); None when nothing is left."""
         return self._rest(self.post, self.of_post)
 
     @property
@@ -142,10 +164,11 @@ class MatrixPair:
         U, V = (short, long) if factors.wide else (long, short)
         return Factors(U, factors.singular_values[:r], V)
 
-    def _rest(self, W: torch.Tensor, factors: Factors) -> torch.Tensor | float:
-        return 0.0 if self.rank == min(self.shape) else W - compose(*factors)
+    def _rest(self, W: torch.Tensor, factors: Factors) -> torch.Tensor | None:
+        return None if self.rank == min(self.shape) else W - compose(*factors)
 
 
-def compose(U: torch.Tensor, s: torch.Tensor, V: torch.Tensor) -> torch.Tensor:
-    """`U diag(s) V^T` (m x n) of U (m x r), s (r,) and V (n x r)."""
-    return product(U * s, V.T)
+def compose(U: torch.Tensor, s: torch.Tensor, V: torch.Tensor, rest: torch.Tensor | None = None) -> torch.Tensor:
+    """`U diag(s) V^T + rest` (m x n) of U (m x r), s (r,) and V (n x r)."""
+    W = product(U * s, V.T) if U.shape[0] <= V.shape[0] else product(U, (V * s).T)
+    return W if rest is None else W.add_(rest)

@@ -17,4 +17,4 @@ def replace_scale(pair: MatrixPair, *, alpha: float) -> torch.Tensor:
     """
     _, s_base, _ = pair.of_base
     U_post, _, V_post = pair.of_post
-    return compose(U_post, alpha * s_base, V_post) + pair.rest_of_post
+    return compose(U_post, alpha * s_base, V_post, pair.rest_of_post)

@@ -22,7 +22,7 @@ def restore_left(pair: MatrixPair) -> torch.Tensor:
     U_base, _, _ = pair.of_base
     _, s_post, V_post = pair.of_post
     Q = shared_rotation(pair.B)
-    return compose(product(U_base, Q), s_post, V_post) + pair.rest_of_post
+    return compose(product(U_base, Q), s_post, V_post, pair.rest_of_post)
 
 
 @recipe("restore-right", "U_p S_p (V_b Q)^T, Q = polar(A)", around="post")
@@ -34,4 +34,4 @@ def restore_right(pair: MatrixPair) -> torch.Tensor:
     _, _, V_base = pair.of_base
     U_post, s_post, _ = pair.of_post
     Q = shared_rotation(pair.A)
-    return compose(U_post, s_post, product(V_base, Q)) + pair.rest_of_post
+    return compose(U_post, s_post, product(V_base, Q), pair.rest_of_post)
