@@ -39,16 +39,13 @@ class Cell:
         return f"layer-{self.layer}-{_letters(self.matrix)}{expert}"
 
 
-def choose_quantity(quantities: Mapping[str, Quantity], key: str) -> Quantity:
-    """The buttons that choose what the heat map shows."""
-    chosen = state.segments("Shown", list(quantities), key, names=lambda k: quantities[k].label)
-    quantity = quantities[chosen]
-    st.caption(f"**{quantity.label}.** {text.meaning(quantity.column, quantity.table) or ''} {quantity.note}")
-    return quantity
+def pick(quantities: Mapping[str, Quantity], key: str, model: str, base: str) -> Cell | None:
+    """Draw the heat map of one of several quantities, with its buttons and boxes; the cell picked, None without data.
 
-
-def heat_map(data: pd.DataFrame, quantity: Quantity, model: str, base: str) -> Cell | None:
-    """Draw the heat map with its layer and matrix boxes; the cell picked in either, or None without data."""
+    `key` names the choice of the quantity in the address.
+    """
+    quantity = quantities[state.chosen(key, list(quantities), next(iter(quantities)))]
+    data = parts.ask("grid", quantity.key, model, base)
     if data.empty:
         return None
     layers, matrices = sorted({int(v) for v in data["layer"]}), in_order(list(dict.fromkeys(data["matrix"])))
@@ -60,21 +57,38 @@ def heat_map(data: pd.DataFrame, quantity: Quantity, model: str, base: str) -> C
     is_mixture = bool(experts) and experts != [-1]
     expert = state.select("Expert", experts, "expert", where=three) if is_mixture else -1
     (four if is_mixture else three).caption("or click a cell")
-    chart = heat.layer_map(data, quantity, theme=parts.theme(), picked=(layer, matrix))
-    key = f"map_{quantity.key}_{layer}_{matrices.index(matrix)}"
+    cell = Cell(model, base, layer, matrix, expert)
+    _heat_map(quantities, key, cell)
+    return cell
+
+
+@st.fragment
+def _heat_map(quantities: Mapping[str, Quantity], key: str, cell: Cell) -> None:
+    """The heat map and the buttons that choose what it shows: another quantity draws this again, not the page."""
+    if st.session_state.pop(_WAS_PICKED, False):
+        st.rerun()
+    chosen = state.segments("Shown", list(quantities), key, names=lambda k: quantities[k].label)
+    quantity = quantities[chosen]
+    st.caption(f"**{quantity.label}.** {text.meaning(quantity.column, quantity.table) or ''} {quantity.note}")
+    data = parts.ask("grid", quantity.key, cell.model, cell.base)
+    chart = heat.layer_map(data, quantity, theme=parts.theme(), picked=(cell.layer, cell.matrix))
+    widget = f"map_{cell.layer}_{in_order(list(dict.fromkeys(data['matrix']))).index(cell.matrix)}"
     parts.figure(
-        chart, quantity.key, data, key=key, on_pick=lambda: _picked(key),
+        chart, quantity.key, data, key=widget, on_pick=lambda: _picked(widget),
         alt=f"Heat map of {quantity.label} by layer and matrix type; click a cell to open the matrix",
     )  # fmt: skip
-    return Cell(model, base, layer, matrix, expert)
 
 
-def _picked(key: str) -> None:
-    """A click in the heat map is a choice of layer and matrix like any other."""
-    points = st.session_state[key].selection.points
+_WAS_PICKED = "cell_was_picked"
+
+
+def _picked(widget: str) -> None:
+    """A click in the heat map is a choice of layer and matrix like any other; it concerns the whole page."""
+    points = st.session_state[widget].selection.points
     if points:
         layer, matrix = points[0]["customdata"][:2]
         state.put(layer=int(layer), matrix=str(matrix))
+        st.session_state[_WAS_PICKED] = True
 
 
 def _outstanding(data: pd.DataFrame, quantity: Quantity) -> tuple[int, str]:

@@ -24,8 +24,7 @@ def show() -> None:
         )
         return
     model, base = pair
-    quantity = matrix.choose_quantity(ROTATION, "rotation")
-    cell = matrix.heat_map(parts.ask("grid", quantity.key, model, base), quantity, model, base)
+    cell = matrix.pick(ROTATION, "rotation", model, base)
     if cell is None:
         parts.nothing(
             "The rotation of this model is not measured yet",

@@ -24,9 +24,7 @@ def show() -> None:
         )
         return
     model, base = pair
-    quantity = matrix.choose_quantity(SCALE, "scale")
-    st.caption(text.DECAY)
-    cell = matrix.heat_map(parts.ask("grid", quantity.key, model, base), quantity, model, base)
+    cell = matrix.pick(SCALE, "scale", model, base)
     if cell is None:
         parts.nothing(
             "The scale of this model is not measured yet",
@@ -34,6 +32,7 @@ def show() -> None:
             link=text.asset_link("scale_statistics", model),
         )
         return
+    st.caption(text.DECAY)
     _matrix(cell)
     _bands(model, base)
     _types(model, base)

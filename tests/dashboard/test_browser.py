@@ -71,6 +71,16 @@ def place_of(page: Any, layer: int, row: int) -> tuple[float, float]:
     return x + 9, y - 5
 
 
+def map_of(page: Any, quantity: str) -> None:
+    """Wait until the heat map shows a quantity, whose name stands at its colour bar."""
+    drawn(page, '[class*="st-key-map_"]')
+    page.wait_for_function(
+        """name => Array.from(document.querySelectorAll('[class*="st-key-map_"] .js-plotly-plot text'))
+            .some(text => text.textContent === name)""",
+        arg=quantity,
+    )
+
+
 def no_scrolling_sideways(page: Any) -> None:
     main = page.locator('[data-testid="stMain"]')
     wide, there = main.evaluate("main => [main.scrollWidth, main.clientWidth]")
@@ -130,9 +140,9 @@ def test_from_family_to_matrix_to_edit(page: Any, serve: Serve, small: Path) -> 
 
 def test_a_filter_and_the_address_bring_the_same_view(page: Any, serve: Serve, small: Path) -> None:
     page.goto(f"{serve(small)}/scale?model=demo-reasoning&layer=2&matrix=v")
-    drawn(page, '[class*="st-key-map_alpha_median"]')
+    map_of(page, "α median")
     page.get_by_role("radio", name="Unexplained by α").click()
-    drawn(page, '[class*="st-key-map_unexplained"]')
+    map_of(page, "Unexplained by α")
     page.wait_for_url("**scale=unexplained**")
     settled(page)
 
@@ -145,7 +155,7 @@ def test_a_filter_and_the_address_bring_the_same_view(page: Any, serve: Serve, s
     before = view()
     assert "Layer 2" in " ".join(before[1])
     page.reload()
-    drawn(page, '[class*="st-key-map_unexplained"]')
+    map_of(page, "Unexplained by α")
     assert view() == before
 
 
