@@ -6,8 +6,8 @@ Generates the warehouse once (about a gigabyte, a few minutes) into FOLDER, star
 `rotoscale dashboard` does, and drives Chromium through it. Three ways per page: opened by its address in a fresh tab
 (which includes Streamlit's and Plotly's own code, the first time without a browser cache), opened from the menu, and
 after a filter changed; each until the first figure (or table) of the new view is drawn, and by address also until the
-page's first words stand. Targets: first paint 1.5 s, filter change 0.5 s. Beside the time stands what server and browser together spent on the processor until the whole
-page stood, which other work on the machine changes less.
+page's first words stand. Targets: first paint 1.5 s, filter change 0.5 s. Beside the time stands what server and
+browser together spent on the processor until the whole page stood, which other work on the machine changes less.
 """
 
 from __future__ import annotations

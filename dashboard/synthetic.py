@@ -210,7 +210,9 @@ def _rotation(
     error = 0.0 if is_base else 0.02 * (1 + depth) * (1 if turn < 5 else 40)
     row = {
         "numerical_rank": rank, "relative_change": error, "nf": nf, "orth_distance": nf * rank**0.5,
-        "nf_null": null, "nf_null_simulated": null * 0.97, "nf_over_null": nf / (null * 0.97) if null else None,
+        "nf_null": null, "nf_null_simulated": null * 0.97, "nf_null_low": null * 0.95,
+        "nf_null_high": null * 1.02,
+        "null_draws": 5, "nf_over_null": nf / (null * 0.97) if null else None,
         "nf_unrelated": unrelated, "nf_top": nf * 0.4, "nf_middle": nf * 1.2, "nf_bottom": nf * 0.7,
         "left_diagonal": left.astype(np.float32), "right_diagonal": right.astype(np.float32),
         "leak": 0.0 if m == n else min(1.0, nf**2), "formula_error": error * (0.75 if turn < 1 else 1.1),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -170,25 +171,42 @@ def _statistics(
     return asdict(scale), rotation
 
 
+_NULL = (
+    "nf_null",
+    "nf_null_simulated",
+    "nf_null_low",
+    "nf_null_high",
+    "null_draws",
+    "null_seed",
+    "nf_over_null",
+)
+
+
 def _null(
     task: PairTask, base: torch.Tensor, hash_base: str, hash_post: str, change: TensorChange, rotation: dict[str, Any]
 ) -> dict[str, Any]:
     """What noise of the change's size would have shown, by formula and where wanted by simulation."""
     from rotoscale.decomposition import decompose
-    from rotoscale.null import gaussian_step, null_nf
+    from rotoscale.null import gaussian_step, null_draws, null_nf
     from rotoscale.overlap import overlaps
     from rotoscale.rotation import nf_of
 
-    found: dict[str, Any] = {"nf_null": 0.0, "nf_null_simulated": None, "null_seed": None, "nf_over_null": None}
+    found: dict[str, Any] = dict.fromkeys(_NULL)
+    found["nf_null"] = 0.0
     if hash_base == hash_post:
         return found
     first = FactorStore(task.factors).get_with_long(hash_base, base, task.device)
     found["nf_null"] = null_nf(first.singular_values[: first.numerical_rank], change.norm, first.shape)
     if task.simulate_null and first.numerical_rank > 0:
         found["null_seed"] = _seed(task.seed, hash_base, hash_post)
-        noisy = gaussian_step(base, change.norm, found["null_seed"])
-        simulated = nf_of(overlaps(base, first, noisy, decompose(noisy, task.device)))
-        found["nf_null_simulated"] = min(simulated, rotation["nf_unrelated"])
+        found["null_draws"] = null_draws(first.shape)
+        simulated = []
+        for draw in range(found["null_draws"]):
+            noisy = gaussian_step(base, change.norm, found["null_seed"] + draw)
+            simulated.append(nf_of(overlaps(base, first, noisy, decompose(noisy, task.device))))
+        found["nf_null_simulated"] = min(statistics.median(simulated), rotation["nf_unrelated"])
+        if len(simulated) > 1:
+            found["nf_null_low"], found["nf_null_high"] = min(simulated), max(simulated)
     null = found["nf_null_simulated"] or found["nf_null"]
     if null and rotation["nf"] is not None:
         found["nf_over_null"] = rotation["nf"] / null

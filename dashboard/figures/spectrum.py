@@ -101,6 +101,7 @@ def standing(row: dict[str, Any]) -> Chart:
         chart.add(
             {"type": "scatter", "mode": "markers", "x": [value], "y": [0], "name": name,
              "marker": {"color": colour, "symbol": mark, "size": size, "line": {"width": 2}},
+             **(_reach(row) if column == "nf_null_simulated" else {}),
              "hovertemplate": f"{name}: %{{x:.4f}}<extra></extra>"}
         )  # fmt: skip
     chart.arrange(
@@ -108,6 +109,14 @@ def standing(row: dict[str, Any]) -> Chart:
         xaxis={"title": {"text": "NF"}, **log_ticks(row.get(column) for column, *_ in marks)},
     )
     return dressed(chart, 150)
+
+
+def _reach(row: dict[str, Any]) -> dict[str, Any]:
+    """From the smallest to the largest draw of the simulated null, where there were several."""
+    low, value, high = plain([row.get(name) for name in ("nf_null_low", "nf_null_simulated", "nf_null_high")])
+    if low is None or value is None or high is None:
+        return {}
+    return {"error_x": {"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low]}}
 
 
 def _line(data: pd.DataFrame, column: str, colour: str, name: str, dash: str, width: float) -> dict[str, Any]:

@@ -139,7 +139,9 @@ _TABLES = (
         nf DOUBLE |I_orth - I|_F / sqrt(r): 0 when left and right vectors turned by one shared rotation.
         orth_distance DOUBLE |I_orth - I|_F, undivided.
         nf_null DOUBLE NF expected of Gaussian noise of the same norm, first-order theory, capped at unrelated.
-        nf_null_simulated DOUBLE NF of the base plus Gaussian noise of the same norm, one seeded draw.
+        nf_null_simulated DOUBLE NF of the base plus Gaussian noise of the same norm, the median of null_draws draws.
+        nf_null_low DOUBLE The smallest of those draws; none where there is one.
+        nf_null_high DOUBLE The largest of those draws; none where there is one.
         nf_over_null DOUBLE NF over its null: about 1 is what noise does, below it a shared turn, above it a split.
         nf_unrelated DOUBLE NF of two unrelated matrices of this shape.
         nf_top DOUBLE NF of the leading block of components.
@@ -159,7 +161,8 @@ _TABLES = (
         row_norm_ratio DOUBLE Mean ratio of row norms, post over base.
         row_cosine DOUBLE Mean cosine between matching rows.
         intruders INTEGER Among the post's 10 leading left vectors, those with |cos| < 0.5 to every base vector.
-        null_seed BIGINT Seed of the simulated null's noise.
+        null_draws INTEGER Draws of the simulated null: five for small matrices, three for square, one for the others.
+        null_seed BIGINT Seed of the simulated null's first draw, the next ones following.
         picture FLOAT[] I_orth reduced to picture_size x picture_size blocks, row by row.
         picture_size INTEGER Side of the picture.
         """,

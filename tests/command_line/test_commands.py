@@ -74,6 +74,8 @@ def test_compare_writes_rows_that_numpy_agrees_with(compared: tuple[Path, str], 
         assert row["base_error"] == pytest.approx(np.linalg.norm(W - X) / np.linalg.norm(X), rel=1e-6)
         assert scale["alpha_median"] == pytest.approx(np.median((s2 / s)[s > 1e-3 * s[0]]), rel=1e-6)
         assert 0 < row["nf_null_simulated"] < row["nf_unrelated"]
+        assert row["null_draws"] == 5
+        assert 0 < row["nf_null_low"] < row["nf_null_simulated"] < row["nf_null_high"]
 
 
 def test_compare_again_recomputes_nothing(compared: tuple[Path, str], checkpoints: Path) -> None:

@@ -17,6 +17,7 @@ from rotoscale import (
     rotation_statistics,
     unrelated_nf,
 )
+from rotoscale.null import null_draws
 from rotoscale.rotation import nf_of, reduced_picture
 from tests.rotoscale.test_decomposition import SPECTRA, matrix_with
 
@@ -189,3 +190,15 @@ def test_the_picture_keeps_the_identity_and_the_energy(r: int) -> None:
     X = torch.randn(r, r, dtype=torch.float64, generator=torch.Generator().manual_seed(r))
     if r <= 64:
         np.testing.assert_allclose(reduced_picture(X), X.abs())
+
+
+def test_square_matrices_get_more_draws_because_their_null_scatters_more() -> None:
+    assert [null_draws(shape) for shape in ((64, 64), (256, 512), (2048, 2048), (8192, 2048))] == [5, 5, 3, 1]
+
+    def scatter(shape: tuple[int, int]) -> float:
+        W, _ = pair(shape, 0.0)
+        base, norm = decompose(W), 0.02 * float(W.norm())
+        found = [nf_of(overlaps(W, base, N, decompose(N))) for N in (gaussian_step(W, norm, seed) for seed in range(50, 58))]
+        return float(np.std(found) / np.mean(found))
+
+    assert scatter((120, 120)) > 5 * scatter((120, 480))
