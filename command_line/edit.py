@@ -81,17 +81,23 @@ def edit(base: str, post: str, recipe: str, out: Path, **options: Any) -> None:
         seed=space.settings.seed if options["seed"] is None else options["seed"],
     )
     facts = {"base": entries[0].id, "post": entries[1].id}
+    label = f"writing {out}"
     with bar(show.errors()):
-        built = builder.build(
-            plan, out, facts=facts, progress=lambda done, total: progress.report(f"writing {out}", done, total)
-        )
+        built = builder.build(plan, out, facts=facts, progress=lambda done, total: progress.report(label, done, total))
+    space.factors.trim()
     console = show.output()
     console.print(
         f"{plan.recipe}: {built.matrices} matrices edited in {built.seconds:.1f} s, {built.bytes:,} bytes. Relative "
         f"distance to {entries[1].id}: {show.number(built.weight_error)} (doing nothing, that is the base's own "
-        f"matrices: {show.number(built.base_error)})."
+        f"matrices: {show.number(built.base_error)}).",
+        markup=False,
     )
-    console.print(f'Load it with AutoModelForCausalLM.from_pretrained("{out}"); what it is stands in {out}/edit.json.')
+    # A name may hold brackets, and must not be broken over lines.
+    console.print(
+        f'Load it with AutoModelForCausalLM.from_pretrained("{out}"); what it is stands in {out}/edit.json.',
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _plan(recipe: str, options: dict[str, Any]) -> Any:

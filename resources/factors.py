@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resources.atomic import replacing, sweep
 from rotoscale import versions
@@ -32,6 +34,14 @@ class StoredFactors:
     decomposition: Decomposition
     seconds: float
     found: bool
+
+
+@contextmanager
+def _released_after(lock: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class FactorStore:
@@ -79,16 +89,12 @@ class FactorStore:
         Raises MatrixError when the weight cannot be decomposed. A store that cannot be written (disk full) costs
         the storing, not the result.
         """
-        from filelock import FileLock
-
         from rotoscale.decomposition import decompose
 
         stored = self.find(weight_hash, device)
         if stored:
             return stored
-        locks = self.folder / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / weight_hash[:_LOCK_STRIPE]):
+        with self._lock(weight_hash):
             stored = self.find(weight_hash, device)  # somebody else may have finished it while we waited
             if stored:
                 return stored
@@ -97,6 +103,19 @@ class FactorStore:
             seconds = time.perf_counter() - start
             self._save(weight_hash, decomposition, seconds)
         return StoredFactors(decomposition, seconds, found=False)
+
+    def _lock(self, weight_hash: str) -> AbstractContextManager[Any]:
+        """One process at a time; where no lock can be written (disk full, read-only), none, and perhaps work twice."""
+        from filelock import FileLock
+
+        locks = self.folder / "locks"
+        lock = FileLock(locks / weight_hash[:_LOCK_STRIPE])
+        try:
+            locks.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError:
+            return nullcontext()
+        return _released_after(lock)
 
     def get_with_long(self, weight_hash: str, weight: torch.Tensor, device: str = "cpu") -> Decomposition:
         """Factors of a base, with its long vectors (float32), which every comparison with a descendant needs."""
@@ -120,12 +139,13 @@ class FactorStore:
         return path.with_name(f"{path.stem}-long.safetensors")
 
     def _write(self, path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) -> None:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         try:
             with replacing(path) as temporary:
                 save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary, facts)
-        except OSError:
+        except (OSError, SafetensorError):
             return  # a full disk costs the storing, not the result
 
     def _save(self, weight_hash: str, decomposition: Decomposition, seconds: float) -> None:

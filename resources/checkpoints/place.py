@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import glob
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +34,9 @@ _LEFT = (
 _TEMPLATES = "additional_chat_templates"
 _PARTIAL = ".partial-"
 _ASIDE = "-old"
+_TEMPORARY = re.compile(rf"\.(?P<name>.+){re.escape(_PARTIAL)}[0-9a-f]+(?P<aside>{_ASIDE})?", re.DOTALL)
+_ABANDONED_AFTER = 3600
+"""Seconds after which what a killed run left beside another place is taken to be nobody's."""
 
 
 def carried_files(source: Checkpoint) -> dict[str, Path]:
@@ -69,6 +73,8 @@ def replacing(out: Path, mark: str, size: int, sources: list[Path]) -> Iterator[
     failure of the file system.
     """
     _refuse_taken(out, mark, sources)
+    made = [parent for parent in out.parents if not parent.exists()]
+    folder, lock = out.parent / f".{out.name}{_PARTIAL}{secrets.token_hex(6)}", None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(out)
@@ -77,12 +83,8 @@ def replacing(out: Path, mark: str, size: int, sources: list[Path]) -> Iterator[
             raise WriteError(
                 f"{out}: the disk is full: {size} bytes are needed, {free} are free. Make room and start again."
             )
-        folder = out.parent / f".{out.name}{_PARTIAL}{secrets.token_hex(6)}"
         folder.mkdir()
-    except OSError as error:
-        raise _failed(out, error, size) from None
-    lock = _lock(folder)
-    try:
+        lock = _lock(folder)
         yield folder
         _sync(folder)
         _move(folder, out, mark)
@@ -92,14 +94,16 @@ def replacing(out: Path, mark: str, size: int, sources: list[Path]) -> Iterator[
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+        with suppress(OSError):  # one that holds something stays, and so do those above it
+            for parent in made:
+                parent.rmdir()
 
 
 def _failed(out: Path, error: OSError, size: int) -> WriteError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return WriteError(
-            f"{out}: the disk is full ({error.strerror}): some {size} bytes are needed. Nothing was left behind. Make "
-            "room "
-            "and start again."
+            f"{out}: the disk is full ({error.strerror}): some {size} bytes are needed. Nothing was left behind. "
+            "Make room and start again."
         )
     return WriteError(
         f"{out}: writing failed ({error.strerror or error}). Check the folder's permissions and the disk."
@@ -137,21 +141,30 @@ def _lock(folder: Path) -> int | None:
 
 
 def _clear_leftovers(out: Path) -> None:
-    """Remove what killed runs left beside ``out``; a folder that a living run still holds is left alone.
+    """Remove what killed runs left in the folder of ``out``; what a living run still holds is left alone.
 
-    A run killed between the two renames of ``_move`` left the earlier folder aside: it is put back.
+    A run killed between the two renames of ``_move`` left the earlier folder aside: it is put back. Of other places,
+    whose runs may be about to take their lock, only what is old goes, and never the one earlier folder that there is.
     """
-    for aside in out.parent.glob(f".{glob.escape(out.name)}{_PARTIAL}*{_ASIDE}"):
-        if not out.exists():
-            aside.rename(out)
-    for folder in out.parent.glob(f".{glob.escape(out.name)}{_PARTIAL}*"):
-        if folder.is_symlink() or not folder.is_dir():
+    for folder in list(out.parent.glob(f".*{_PARTIAL}*")):
+        name = _TEMPORARY.fullmatch(folder.name)
+        if name is None or folder.is_symlink() or not folder.is_dir():
             continue
         with suppress(OSError):
+            if name["name"] == out.name:
+                if name["aside"] and not out.exists():
+                    folder.rename(out)
+                    continue
+            elif (name["aside"] and not (out.parent / name["name"]).exists()) or _is_young(folder):
+                continue
             lock = _lock(folder)
             if lock is not None:
                 shutil.rmtree(folder, ignore_errors=True)
                 os.close(lock)
+
+
+def _is_young(folder: Path) -> bool:
+    return time.time() - folder.stat().st_mtime < _ABANDONED_AFTER
 
 
 def _sync(folder: Path) -> None:

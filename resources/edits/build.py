@@ -21,6 +21,7 @@ from resources.edits.hashes import WeightHashes
 from resources.edits.plan import NOISE, EditPlan, PlanError
 from resources.factors import FactorStore
 from rotoscale import versions
+from rotoscale.errors import MatrixError
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +93,10 @@ class Builder:
         def edit(key: MatrixKey, matrix: torch.Tensor) -> torch.Tensor:
             base = matrix if source is self.base else self.base.read(key)
             post = matrix if source is self.post else self.post.read(key)
-            new = self._new_weight(plan, key, base, post, alphas.get(key)).cpu()
+            try:
+                new = self._new_weight(plan, key, base, post, alphas.get(key)).cpu()
+            except MatrixError as problem:
+                raise MatrixError(f"{plan.label} of {key}: {problem}") from problem
             stored = new.to(_stored_dtype(source, key))
             error.add(stored, post)
             base_error.add(base, post)

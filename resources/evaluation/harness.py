@@ -254,7 +254,9 @@ class Harness:
                     f"there is no task {name!r}{where} (there: {own}) or among the standard tasks of lm-eval "
                     f"{self.version()}; correct the family's evaluation.tasks"
                 )
-            with _explained(f"task {name}: its data or configuration cannot be loaded"):
+            with _explained(
+                f"task {name}: its data or configuration cannot be loaded (correct its file or add its data)"
+            ):
                 built = manager._load_spec(name)
         if isinstance(built, list):
             raise HarnessError(f"{name!r} is a tag of {len(built)} tasks; name the tasks themselves")

@@ -64,6 +64,15 @@ def test_an_edit_is_made_and_can_be_loaded(checkpoints: Path, tmp_path: Path) ->
     assert (manifest["parameters"]["aligned"], manifest["parameters"]["of"], manifest["seed"]) == (False, "noise", 5)
 
 
+def test_a_folder_may_be_called_anything(checkpoints: Path, tmp_path: Path) -> None:
+    """Brackets are markup to the library that prints, and a long name must stay in one piece."""
+    out = tmp_path / ("a long [bold] name " * 8) / "x[/y]"
+    result = edit(tmp_path, checkpoints / "base", checkpoints / "tuned", "--recipe", "noise", "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert f'from_pretrained("{out}")' in result.stdout
+    assert (out / "edit.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -20,6 +20,7 @@ from resources.edits import EditPlan, default_plans, plans_of, read_plan
 from resources.edits.build import Builder, BuiltEdit
 from resources.edits.plan import DEFAULT_RECIPES, PlanError, read_layers
 from resources.factors import FactorStore
+from rotoscale.errors import MatrixError
 from rotoscale.recipes import RECIPES, RecipeError
 
 COMMON = {
@@ -288,19 +289,48 @@ def test_error_counts_what_is_stored_in_bfloat16(tmp_path: Path, store: FactorSt
 # ---------------------------------------------------------------------------------------------------------- failures
 
 
-def test_a_full_disk_leaves_nothing(llama: tuple[Path, Path], store: FactorStore, tmp_path: Path) -> None:
+def small_disk(tmp_path: Path, size: str) -> Path:
+    """A mounted file system of a few kilobytes; the test is skipped where it may not be mounted."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small tmpfs needs root")
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", disk], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("a tmpfs cannot be mounted here")
+    return disk
+
+
+def test_a_full_disk_leaves_nothing(llama: tuple[Path, Path], store: FactorStore, tmp_path: Path) -> None:
+    disk = small_disk(tmp_path, "40k")
     try:
         with pytest.raises(WriteError, match="the disk is full"):
             build(llama, store, disk / "out", "disrupt-left")
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_a_factor_store_that_cannot_be_written_costs_no_edit(llama: tuple[Path, Path], tmp_path: Path) -> None:
+    expected = build(llama, FactorStore(tmp_path / "good"), tmp_path / "expected", "disrupt-left")
+    blocked = tmp_path / "a file"
+    blocked.write_text("where the store's folder should be")
+    built = build(llama, FactorStore(blocked), tmp_path / "out", "disrupt-left")
+    assert built.content_hash() == expected.content_hash()
+
+
+def test_a_full_disk_under_the_factor_store_costs_no_edit(llama: tuple[Path, Path], tmp_path: Path) -> None:
+    expected = build(llama, FactorStore(tmp_path / "good"), tmp_path / "expected", "disrupt-left")
+    disk = small_disk(tmp_path, "16k")
+    try:
+        built = build(llama, FactorStore(disk / "factors"), tmp_path / "out", "disrupt-left")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert built.content_hash() == expected.content_hash()
+
+
+def test_what_cannot_be_applied_names_the_matrix(llama: tuple[Path, Path], store: FactorStore, tmp_path: Path) -> None:
+    with pytest.raises(MatrixError, match=r"band-top-k20-q.k of layers.0.k: .* wider than the matrix's rank 16"):
+        build(llama, store, tmp_path / "out", {"recipe": "band", "k": 20, "matrices": "q,k"})
 
 
 def test_what_is_not_there_is_named(llama: tuple[Path, Path], store: FactorStore, tmp_path: Path) -> None:

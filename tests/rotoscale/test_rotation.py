@@ -198,7 +198,9 @@ def test_square_matrices_get_more_draws_because_their_null_scatters_more() -> No
     def scatter(shape: tuple[int, int]) -> float:
         W, _ = pair(shape, 0.0)
         base, norm = decompose(W), 0.02 * float(W.norm())
-        found = [nf_of(overlaps(W, base, N, decompose(N))) for N in (gaussian_step(W, norm, seed) for seed in range(50, 58))]
+        found = [
+            nf_of(overlaps(W, base, N, decompose(N))) for N in (gaussian_step(W, norm, seed) for seed in range(50, 58))
+        ]
         return float(np.std(found) / np.mean(found))
 
     assert scatter((120, 120)) > 5 * scatter((120, 480))

@@ -330,6 +330,28 @@ def test_a_killed_run_leaves_nothing_that_is_read_and_is_cleared(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_what_is_left_of_another_place_goes_when_it_is_old(zoo: Zoo, tmp_path: Path) -> None:
+    source = open_checkpoint(zoo("llama").path)
+    old, young, aside, lost = (
+        tmp_path / f".{name}" for name in ("a.partial-1a", "b.partial-1b", "c.partial-1c-old", "d")
+    )
+    for folder in (old, young, aside, lost):
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"0")
+    for folder in (old, aside, lost):
+        os.utime(folder, (0, 0))
+    write_edited(source, tmp_path / "out", _negate, keys=[], manifest={})
+    # One may be about to be locked, one is the only copy of an earlier edit, one is none of ours.
+    assert {path.name for path in tmp_path.iterdir()} == {young.name, aside.name, lost.name, "out"}
+
+
+def test_folders_made_for_what_failed_go_too(zoo: Zoo, tmp_path: Path) -> None:
+    source = open_checkpoint(zoo("llama").path)
+    with pytest.raises(ZeroDivisionError):
+        write_edited(source, tmp_path / "a" / "b" / "out", lambda key, w: 1 / 0, keys=_scope(source, "q"), manifest={})  # type: ignore[arg-type,return-value]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_killed_between_the_two_renames(zoo: Zoo, tmp_path: Path) -> None:
     source = open_checkpoint(zoo("llama").path)
     out = write_edited(source, tmp_path / "out", _negate, keys=[], manifest={"run": 1})
