@@ -93,7 +93,8 @@ def main() -> None:
         result |= merged(folder, options.layers, options.mergekit, options.repeats)
         if not options.no_depth:
             peaks = [edited(folder, layers, options.recipes[-1], 1)["peak"] for layers in (2, 12)]
-            print(f"{options.recipes[-1]}: peak at 2 layers {peaks[0] / 1e6:.0f} MB, at 12 layers {peaks[1] / 1e6:.0f} MB")
+            low, high = (peak / 1e6 for peak in peaks)
+            print(f"{options.recipes[-1]}: peak at 2 layers {low:.0f} MB, at 12 layers {high:.0f} MB")
             result["depth_growth"] = peaks[1] / peaks[0] - 1
     print(json.dumps({name: round(value, 3) for name, value in result.items()}))
 
