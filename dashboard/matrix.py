@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_WAS_PICKED = "cell_was_picked"
+
+
 @dataclass(frozen=True)
 class Cell:
     """One matrix of one comparison."""
@@ -77,9 +80,6 @@ def _heat_map(quantities: Mapping[str, Quantity], key: str, cell: Cell) -> None:
         chart, quantity.key, data, key=widget, on_pick=lambda: _picked(widget),
         alt=f"Heat map of {quantity.label} by layer and matrix type; click a cell to open the matrix",
     )  # fmt: skip
-
-
-_WAS_PICKED = "cell_was_picked"
 
 
 def _picked(widget: str) -> None:

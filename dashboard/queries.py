@@ -88,38 +88,28 @@ def most_changed(source: Source, model_id: str, limit: int = 20) -> pd.DataFrame
 
 
 def summary(source: Source) -> pd.DataFrame:
-    """Per comparison and matrix type, over layers and experts: median alpha, NF over null, NF, unrelated level.
+    """Per comparison and matrix type, over layers and experts: medians of scale and rotation, and relative change."""
+    return _medians(source, "matrix")
+
+
+def overall(source: Source) -> pd.DataFrame:
+    """Per comparison, over all its matrices: how many, medians of scale and rotation, and relative change."""
+    return _medians(source, "count(*) AS matrices")
+
+
+def _medians(source: Source, column: str) -> pd.DataFrame:
+    """Median alpha, its unevenness, NF over null, NF and unrelated level, by comparison and by `column` if it is one.
 
     `relative_change` is the root mean square over the matrices.
     """
     return source.frame(
         f"""
-        SELECT model_id, base_id, matrix,
+        SELECT model_id, base_id, {column},
                median(s.alpha_median) FILTER (isfinite(s.alpha_median)) AS alpha,
                median(s.ratio_cv) FILTER (isfinite(s.ratio_cv)) AS ratio_cv,
                median(r.nf_over_null) FILTER (isfinite(r.nf_over_null)) AS nf_over_null,
                median(r.nf) FILTER (isfinite(r.nf)) AS nf,
                median(r.nf_unrelated) FILTER (isfinite(r.nf_unrelated)) AS nf_unrelated,
-               sqrt(avg(r.relative_change ** 2) FILTER (isfinite(r.relative_change))) AS relative_change
-        FROM {_thin("scale_statistics", "alpha_median, ratio_cv")} s
-        FULL JOIN {_thin("rotation_statistics", "nf_over_null, nf, nf_unrelated, relative_change")} r
-             USING (model_id, base_id, layer, matrix, expert)
-        WHERE model_id <> base_id
-        GROUP BY ALL ORDER BY ALL
-        """
-    )
-
-
-def overall(source: Source) -> pd.DataFrame:
-    """Per comparison, over all its matrices: median alpha, its unevenness, NF over null, and relative change."""
-    return source.frame(
-        f"""
-        SELECT model_id, base_id, count(*) AS matrices,
-               median(s.alpha_median) FILTER (isfinite(s.alpha_median)) AS alpha,
-               median(s.ratio_cv) FILTER (isfinite(s.ratio_cv)) AS ratio_cv,
-               median(r.nf) FILTER (isfinite(r.nf)) AS nf,
-               median(r.nf_unrelated) FILTER (isfinite(r.nf_unrelated)) AS nf_unrelated,
-               median(r.nf_over_null) FILTER (isfinite(r.nf_over_null)) AS nf_over_null,
                sqrt(avg(r.relative_change ** 2) FILTER (isfinite(r.relative_change))) AS relative_change
         FROM {_thin("scale_statistics", "alpha_median, ratio_cv")} s
         FULL JOIN {_thin("rotation_statistics", "nf_over_null, nf, nf_unrelated, relative_change")} r

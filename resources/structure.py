@@ -203,8 +203,9 @@ def _null(
         simulated = []
         for draw in range(found["null_draws"]):
             noisy = gaussian_step(base, change.norm, found["null_seed"] + draw)
-            simulated.append(nf_of(overlaps(base, first, noisy, decompose(noisy, task.device))))
-        found["nf_null_simulated"] = min(statistics.median(simulated), rotation["nf_unrelated"])
+            nf = nf_of(overlaps(base, first, noisy, decompose(noisy, task.device)))
+            simulated.append(min(nf, rotation["nf_unrelated"]))
+        found["nf_null_simulated"] = statistics.median(simulated)
         if len(simulated) > 1:
             found["nf_null_low"], found["nf_null_high"] = min(simulated), max(simulated)
     null = found["nf_null_simulated"] or found["nf_null"]
