@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
-from resources.warehouse import SCHEMA_VERSION, WarehouseError, current
+from resources.warehouse import current, open_published
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,20 +21,8 @@ class Source:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        try:
-            self._connection = duckdb.connect(str(self.path), read_only=True)
-            self._connection.execute("SET enable_external_access = false")
-            found = self._connection.execute("SELECT schema_version FROM published").fetchone()
-        except duckdb.Error as error:
-            raise WarehouseError(
-                f"{self.path} is not a whole published file ({_first_line(error)}); run `rotoscale publish`"
-            ) from error
-        version = found[0] if found else None
-        if version != SCHEMA_VERSION:
-            remedy = "update rotoscale" if version and version > SCHEMA_VERSION else "run `rotoscale publish`"
-            raise WarehouseError(
-                f"{self.path} has schema version {version}, this program reads {SCHEMA_VERSION}; {remedy}"
-            )
+        self._connection = open_published(self.path)
+        self._connection.execute("SET enable_external_access = false")
 
     def frame(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> pd.DataFrame:
         """Rows of a query as a data frame."""
@@ -46,7 +32,3 @@ class Source:
 def latest(folder: Path) -> Path | None:
     """The published file that is current now, or None when nothing was published yet."""
     return current(folder)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -5,7 +5,7 @@ blocks every writer. So writers each replace their own small file atomically, wi
 new DuckDB file beside the old one and moves a pointer. Readers keep what they opened for as long as they like.
 """
 
-from resources.warehouse.publish import Published, current, publish, read
+from resources.warehouse.publish import Published, current, open_published, publish, read
 from resources.warehouse.schema import SCHEMA_VERSION, TABLES, Column, Table
 from resources.warehouse.tables import TableStore, WarehouseError
 
@@ -18,6 +18,7 @@ __all__ = [
     "TableStore",
     "WarehouseError",
     "current",
+    "open_published",
     "publish",
     "read",
 ]

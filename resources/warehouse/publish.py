@@ -79,24 +79,61 @@ def current(folder: Path) -> Path | None:
 def read(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the current published file.
 
-    Raises WarehouseError when nothing was published, or when the file has a newer schema version.
+    Raises WarehouseError when nothing was published, or when the file cannot be used; see `open_published`.
     """
-    import duckdb
-
     path = current(folder)
     if path is None:
         raise WarehouseError(f"nothing is published in {folder}; run `rotoscale run` or `rotoscale compare` first")
-    connection = duckdb.connect(str(path), read_only=True)
+    connection = open_published(path)
     try:
-        (found,) = connection.execute("SELECT schema_version FROM published").fetchone() or (0,)
-        if found != SCHEMA_VERSION:
-            raise WarehouseError(
-                f"{path} has schema version {found}, this program reads {SCHEMA_VERSION}; "
-                + ("update rotoscale" if found > SCHEMA_VERSION else "run `rotoscale publish`")
-            )
         yield connection
     finally:
         connection.close()
+
+
+def open_published(path: Path) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to one published file.
+
+    Raises WarehouseError when the file is cut short or foreign, of another schema version, or from before the contract
+    got one of its columns.
+    """
+    import duckdb
+
+    try:
+        connection = duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        raise _not_whole(path, error) from error
+    try:
+        _check_published(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_published(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    import duckdb
+
+    try:
+        (found,) = connection.execute("SELECT schema_version FROM published").fetchone() or (0,)
+        rows = connection.execute("SELECT table_name, column_name FROM duckdb_columns()").fetchall()
+    except duckdb.Error as error:
+        raise _not_whole(path, error) from error
+    if found != SCHEMA_VERSION:
+        remedy = "update rotoscale" if found > SCHEMA_VERSION else "run `rotoscale publish`"
+        raise WarehouseError(f"{path} has schema version {found}, this program reads {SCHEMA_VERSION}; {remedy}")
+    there = set(rows)
+    for table in TABLES.values():
+        missing = [column.name for column in table.columns if (table.name, column.name) not in there]
+        if missing:
+            raise WarehouseError(
+                f"{path} was published before {table.name} had {', '.join(missing)}; run `rotoscale publish`"
+            )
+
+
+def _not_whole(path: Path, error: Exception) -> WarehouseError:
+    first_line = next(iter(str(error).splitlines()), type(error).__name__)
+    return WarehouseError(f"{path} is not a whole published file ({first_line}); run `rotoscale publish`")
 
 
 def _versions(folder: Path) -> list[tuple[int, Path]]:
@@ -107,15 +144,14 @@ def _versions(folder: Path) -> list[tuple[int, Path]]:
 def _fill(connection: duckdb.DuckDBPyConnection, table: Table, files: list[Path]) -> int:
     columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
     connection.execute(f'CREATE TABLE "{table.name}" ({columns})')
-    for file in files:
-        check_file(file, table.name)
     if not files:
         return 0
-    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    there = set().union(*(check_file(file, table.name) for file in files))
+    names = ", ".join(f'"{column.name}"' for column in table.columns if column.name in there)
     key = ", ".join(f'"{name}"' for name in table.key)
     connection.execute(
-        f'INSERT INTO "{table.name}" SELECT {names} '
-        f"FROM read_parquet($files, hive_partitioning = false) ORDER BY {key}",
+        f'INSERT INTO "{table.name}" BY NAME SELECT {names} '
+        f"FROM read_parquet($files, hive_partitioning = false, union_by_name = true) ORDER BY {key}",
         {"files": [os.fspath(file) for file in files]},
     )
     (count,) = connection.execute(f'SELECT count(*) FROM "{table.name}"').fetchone() or (0,)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SCHEMA_VERSION = 1
+"""Raised when a column changes its type or meaning, or goes: older files are refused then. A further column needs no
+new version: rows from before it have null there."""
 
 
 @dataclass(frozen=True)

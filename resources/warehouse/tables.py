@@ -71,7 +71,8 @@ class TableStore:
     def read(self, table: str, model_id: str) -> list[dict[str, Any]]:
         """All rows of one model; an empty list when there is no file.
 
-        Raises WarehouseError for a file that is cut short or of a newer schema version.
+        A column that the contract got after the file was written is null. Raises WarehouseError for a file that is
+        cut short or of a newer schema version.
         """
         import pyarrow.parquet as pq
 
@@ -79,7 +80,8 @@ class TableStore:
         if not target.exists():
             return []
         check_file(target, table)
-        return pq.ParquetFile(target).read().to_pylist()
+        empty = dict.fromkeys(column.name for column in _definition(table).columns)
+        return [empty | row for row in pq.ParquetFile(target).read().to_pylist()]
 
     def fingerprint(self, table: str, model_id: str) -> str | None:
         """What the rows of one model were made from; None when there are none, or the file cannot be read."""
@@ -108,17 +110,17 @@ class TableStore:
             self.path(table, model_id).unlink(missing_ok=True)
 
 
-def check_file(file: Path, table: str) -> None:
-    """Raise WarehouseError, naming file and remedy, unless `file` is a whole Parquet file of this schema version."""
+def check_file(file: Path, table: str) -> set[str]:
+    """The columns of `file`; WarehouseError, naming file and remedy, unless it is whole and of this schema version."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     remedy = f"delete it and materialize {table} for {file.parent.name.removeprefix('model=')} again"
     try:
-        metadata = pq.read_schema(file).metadata or {}
+        schema = pq.read_schema(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise WarehouseError(f"{file} is not a readable Parquet file ({error}); {remedy}") from error
-    version = metadata.get(_VERSION_KEY, b"").decode()
+    version = (schema.metadata or {}).get(_VERSION_KEY, b"").decode()
     if not version.isdigit():
         raise WarehouseError(f"{file} states no schema version, so it was not written by rotoscale; {remedy}")
     if int(version) > SCHEMA_VERSION:
@@ -130,6 +132,7 @@ def check_file(file: Path, table: str) -> None:
         raise WarehouseError(
             f"{file} has schema version {version}, older than this program's {SCHEMA_VERSION}; {remedy}"
         )
+    return set(schema.names)
 
 
 def _definition(table: str) -> Table:

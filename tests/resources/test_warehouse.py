@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -11,7 +12,16 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from resources.warehouse import SCHEMA_VERSION, TABLES, TableStore, WarehouseError, current, publish, read
+from resources.warehouse import (
+    SCHEMA_VERSION,
+    TABLES,
+    TableStore,
+    WarehouseError,
+    current,
+    open_published,
+    publish,
+    read,
+)
 from resources.warehouse import tables as tables_module
 
 ROW = {"model_id": "m", "layer": 0, "matrix": "q", "expert": -1, "rows": 2, "cols": 2, "singular_values": [2.0, 1.0]}
@@ -138,6 +148,25 @@ def test_another_schema_version_is_refused(
         store.read("decompositions", "m")
     with pytest.raises(WarehouseError, match=complaint):
         publish(store, tmp_path / "p")
+
+
+def test_rows_from_before_a_column_have_null_there(
+    store: TableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = TABLES["decompositions"]
+    before = dataclasses.replace(now, columns=tuple(c for c in now.columns if c.name != "rank"))
+    with monkeypatch.context() as patched:
+        patched.setitem(TABLES, "decompositions", before)
+        store.write("decompositions", "m", [{k: v for k, v in ROW.items() if k != "rank"}], **STAMP)
+        old = publish(store, tmp_path / "p")
+    with pytest.raises(WarehouseError, match=r"before decompositions had rank; run `rotoscale publish`"):
+        open_published(old.path)
+    assert store.read("decompositions", "m")[0]["rank"] is None
+    store.write("decompositions", "n", [{**ROW, "model_id": "n", "rank": 7}], **STAMP)
+    publish(store, tmp_path / "p")
+    with read(tmp_path / "p") as connection:
+        found = connection.execute("SELECT rank FROM decompositions ORDER BY model_id").fetchall()
+    assert found == [(None,), (7,)]
 
 
 def test_a_published_file_of_a_newer_schema_is_not_touched(store: TableStore, tmp_path: Path) -> None:
