@@ -12,12 +12,13 @@ from dashboard.figures import heat
 from dashboard.quantities import Quantity, in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
 
 
-_WAS_PICKED = "cell_was_picked"
+_MAP, _DETAILS = "map", "details"
+"""Keys of the two fragments, which a choice of another cell draws again."""
 
 
 @dataclass(frozen=True)
@@ -42,53 +43,88 @@ class Cell:
         return f"layer-{self.layer}-{_letters(self.matrix)}{expert}"
 
 
-def pick(quantities: Mapping[str, Quantity], key: str, model: str, base: str) -> Cell | None:
-    """Draw the heat map of one of several quantities, with its buttons and boxes; the cell picked, None without data.
+def choose(quantities: Mapping[str, Quantity], key: str, model: str, base: str) -> bool:
+    """Draw the heat map of one of several quantities, with what chooses quantity and cell; False without data.
 
     `key` names the choice of the quantity in the address.
     """
-    quantity = quantities[state.chosen(key, list(quantities), next(iter(quantities)))]
-    data = parts.ask("grid", quantity.key, model, base)
-    if data.empty:
-        return None
-    layers, matrices = sorted({int(v) for v in data["layer"]}), in_order(list(dict.fromkeys(data["matrix"])))
-    first = _outstanding(data, quantity)
+    if _picked_cell(quantities, key, model, base) is None:
+        return False
+    _heat_map(quantities, key, model, base)
+    return True
+
+
+@st.fragment(key=_MAP)
+def _heat_map(quantities: Mapping[str, Quantity], key: str, model: str, base: str) -> None:
+    """A fragment of its own: another quantity draws this again, another cell this and the details, nothing the page."""
+    cell = _picked_cell(quantities, key, model, base)
+    if cell is None:
+        return
     one, two, three, four = st.columns([1, 1.4, 1, 6], vertical_alignment="bottom")
-    layer = state.select("Layer", layers, "layer", default=first[0], where=one)
-    matrix = state.select("Matrix", matrices, "matrix", default=first[1], names=lambda m: text.short(m, 24), where=two)
-    experts = parts.ask("experts", model, base, layer, matrix)
-    is_mixture = bool(experts) and experts != [-1]
-    expert = state.select("Expert", experts, "expert", where=three) if is_mixture else -1
-    (four if is_mixture else three).caption("or click a cell")
-    cell = Cell(model, base, layer, matrix, expert)
-    _heat_map(quantities, key, cell)
-    return cell
-
-
-@st.fragment
-def _heat_map(quantities: Mapping[str, Quantity], key: str, cell: Cell) -> None:
-    """The heat map and the buttons that choose what it shows: another quantity draws this again, not the page."""
-    if st.session_state.pop(_WAS_PICKED, False):
-        st.rerun()
+    grid = parts.ask("grid", next(iter(quantities)), model, base)  # all quantities of a page have the same cells
+    layers, matrices = _layers(grid), _matrices(grid)
+    state.select("Layer", layers, "layer", default=cell.layer, where=one, then=_show_cell)
+    state.select(
+        "Matrix", matrices, "matrix", default=cell.matrix, names=lambda m: text.short(m, 24), where=two, then=_show_cell
+    )
+    if cell.expert >= 0:
+        experts = parts.ask("experts", model, base, cell.layer, cell.matrix)
+        state.select("Expert", experts, "expert", where=three, then=_show_cell)
+    (four if cell.expert >= 0 else three).caption("or click a cell")
     chosen = state.segments("Shown", list(quantities), key, names=lambda k: quantities[k].label)
     quantity = quantities[chosen]
     st.caption(f"**{quantity.label}.** {text.meaning(quantity.column, quantity.table) or ''} {quantity.note}")
-    data = parts.ask("grid", quantity.key, cell.model, cell.base)
+    data = parts.ask("grid", quantity.key, model, base)
     chart = heat.layer_map(data, quantity, theme=parts.theme(), picked=(cell.layer, cell.matrix))
-    widget = f"map_{cell.layer}_{in_order(list(dict.fromkeys(data['matrix']))).index(cell.matrix)}"
+    # Another cell is another widget: a click on a cell that was clicked before would count as taking the click back.
+    widget = f"map_{cell.layer}_{matrices.index(cell.matrix)}"
     parts.figure(
-        chart, quantity.key, data, key=widget, on_pick=lambda: _picked(widget),
+        chart, quantity.key, data, key=widget, on_pick=lambda: _clicked(widget),
         alt=f"Heat map of {quantity.label} by layer and matrix type; click a cell to open the matrix",
     )  # fmt: skip
 
 
-def _picked(widget: str) -> None:
-    """A click in the heat map is a choice of layer and matrix like any other; it concerns the whole page."""
+@st.fragment(key=_DETAILS)
+def details(draw: Callable[[Cell], None], quantities: Mapping[str, Quantity], key: str, model: str, base: str) -> None:
+    """What a page says about the picked cell, drawn again for another one."""
+    cell = _picked_cell(quantities, key, model, base)
+    if cell is not None:
+        draw(cell)
+
+
+def _picked_cell(quantities: Mapping[str, Quantity], key: str, model: str, base: str) -> Cell | None:
+    """The cell that the address names, else the one that stands out; None without data."""
+    quantity = quantities[state.chosen(key, list(quantities), next(iter(quantities)))]
+    data = parts.ask("grid", quantity.key, model, base)
+    if data.empty:
+        return None
+    layer, matrix = _outstanding(data, quantity)
+    layer = state.chosen("layer", _layers(data), layer)
+    matrix = state.chosen("matrix", _matrices(data), matrix)
+    experts = parts.ask("experts", model, base, layer, matrix)
+    is_mixture = bool(experts) and experts != [-1]
+    return Cell(model, base, layer, matrix, state.chosen("expert", experts, experts[0]) if is_mixture else -1)
+
+
+def _clicked(widget: str) -> None:
+    """A click in the heat map is a choice of layer and matrix like any other."""
     points = st.session_state[widget].selection.points
     if points:
         layer, matrix = points[0]["customdata"][:2]
         state.put(layer=int(layer), matrix=str(matrix))
-        st.session_state[_WAS_PICKED] = True
+        _show_cell()
+
+
+def _show_cell() -> None:
+    st.rerun([_MAP, _DETAILS])
+
+
+def _layers(data: pd.DataFrame) -> list[int]:
+    return sorted({int(v) for v in data["layer"]})
+
+
+def _matrices(data: pd.DataFrame) -> list[str]:
+    return in_order(data["matrix"].unique().tolist())
 
 
 def _outstanding(data: pd.DataFrame, quantity: Quantity) -> tuple[int, str]:

@@ -69,15 +69,16 @@ def select(
     names: Callable[[Any], str] = str,
     help: str | None = None,
     where: Any = st,
+    then: Callable[[], None] | None = None,
 ) -> Any:
-    """A selection box; None when there is nothing to select from."""
+    """A selection box; None when there is nothing to select from. `then` is called after a change is in the address."""
     options = list(options)
     if not options:
         return None
     widget = f"choice_{key}"
     st.session_state[widget] = chosen(key, options, options[0] if default is None else default)
     return where.selectbox(
-        title, options, key=widget, format_func=names, help=help, on_change=_changed, args=(key, widget)
+        title, options, key=widget, format_func=names, help=help, on_change=_changed, args=(key, widget, then)
     )
 
 
@@ -142,13 +143,15 @@ def switch(title: str, key: str, *, default: bool = False, help: str | None = No
     return bool(where.toggle(title, key=widget, help=help, on_change=_changed, args=(key, widget)))
 
 
-def _changed(key: str, widget: str) -> None:
+def _changed(key: str, widget: str, then: Callable[[], None] | None = None) -> None:
     st.session_state[_CHANGED] = True
     value = st.session_state[widget]
     if value is None:  # a pressed segment was pressed again: the choice falls back to the default
         st.query_params.pop(key, None)
-        return
-    _write(key, [str(v) for v in value] if isinstance(value, list) else _text(value))
+    else:
+        _write(key, [str(v) for v in value] if isinstance(value, list) else _text(value))
+    if then:
+        then()
 
 
 def _kept(key: str) -> Any:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from dashboard import colours, text
-from dashboard.figures.frame import Chart, dressed, layer_step
+from dashboard.figures.frame import Chart, beside, dressed, layer_step
 from dashboard.quantities import Quantity, in_order
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def layer_map(
     """Heat map of `value` by `layer` and `matrix`, the picked cell outlined.
 
     Plotly cannot select cells of a heat map, so each cell also holds an invisible point that answers clicks and
-    hovering; its `customdata` is [layer, matrix]. `reach` fixes how far the scale goes from the centre.
+    hovering; its `customdata` is [layer, matrix, value in words]. `reach` fixes how far the scale goes from the centre.
     """
     layers = sorted({int(v) for v in data["layer"]})
     names = in_order(list(dict.fromkeys(data["matrix"])))
@@ -50,11 +50,10 @@ def layer_map(
         {
             "type": "scatter", "mode": "markers", "showlegend": False,
             "x": [p[0] for p in points], "y": [p[2] for p in points],
-            "customdata": [[p[0], p[1]] for p in points],
-            "text": [_hover(quantity, p[0], p[2], found.get((p[0], p[1]))) for p in points],
-            "hovertemplate": "%{text}<extra></extra>",
-            "marker": {"opacity": 0, "size": 16}, "selected": {"marker": {"opacity": 0}},
-            "unselected": {"marker": {"opacity": 0}},
+            "customdata": [[p[0], p[1], _words(found.get((p[0], p[1])))] for p in points],
+            "hovertemplate": f"<b>layer %{{x}}, %{{y}}</b><br>{text.label(quantity.label)} "
+                             "%{customdata[2]}<extra></extra>",
+            "marker": {"opacity": 0, "size": 16},
         }
     )  # fmt: skip
     if picked and picked[0] in layers and picked[1] in names:
@@ -65,7 +64,9 @@ def layer_map(
         yaxis={"autorange": "reversed", "type": "category", "showgrid": False, "fixedrange": True},
         xaxis={"title": {"text": "layer"}, "showgrid": False, "zeroline": False, "dtick": layer_step(len(layers))},
     )
-    return dressed(chart, 96 + step * len(names), hovermode="closest", hoverdistance=-1, dragmode=False)
+    return dressed(
+        chart, 96 + step * len(names), left=beside(rows), hovermode="closest", hoverdistance=-1, dragmode=False
+    )
 
 
 def reach_of(values: list[float], centre: float) -> float:
@@ -86,11 +87,10 @@ def _scale(values: list[float], quantity: Quantity, theme: str, reach: float | N
     }  # fmt: skip
 
 
-def _hover(quantity: Quantity, layer: int, row: str, value: tuple[Any, int] | None) -> str:
+def _words(value: tuple[Any, int] | None) -> str:
     if value is None:
-        return f"layer {layer}, {row}<br>not measured"
-    several = f"<br>median of {value[1]} experts" if value[1] > 1 else ""
-    return f"<b>layer {layer}, {row}</b><br>{text.label(quantity.label)} {text.number(value[0], 4)}{several}"
+        return "not measured"
+    return text.number(value[0], 4) + (f"<br>median of {value[1]} experts" if value[1] > 1 else "")
 
 
 def _finite(value: Any) -> float | None:

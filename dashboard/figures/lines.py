@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from dashboard import colours, text
 from dashboard.figures.frame import (
@@ -15,12 +18,10 @@ from dashboard.figures.frame import (
     log_ticks,
     number_of,
     plain,
+    rounded,
     tile_step,
 )
 from dashboard.quantities import in_order
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Style = Mapping[str, tuple[str, str, str]]
 """Colour, marker and dash of each series by name."""
@@ -45,25 +46,31 @@ def multiples(
     a line is one trace through all of them with gaps between: a browser draws that many times faster than an axis and
     a trace for every tile.
     """
-    matrices = in_order(list(dict.fromkeys(data["matrix"])))
-    rows = list(dict.fromkeys(data[row])) if row else [""]
+    matrices = in_order(data["matrix"].unique().tolist())
+    rows = data[row].unique().tolist() if row else [""]
     span = max(1.0, float(data[x].max()))
-    offset = {matrix: number * span * 1.12 for number, matrix in enumerate(matrices)}
+    offset = {matrix: round(number * span * 1.12, 3) for number, matrix in enumerate(matrices)}
+    points = pd.DataFrame(
+        {
+            "row": data[row] if row else "", "line": data[series], "matrix": data["matrix"],
+            "x": data["matrix"].map(offset).astype(float) + data[x], "y": rounded(data["value"]),
+            "words": data["matrix"].map({m: f"{text.label(m, 24)}, layer " for m in matrices})
+            + data["layer"].astype(str),
+        }
+    )  # fmt: skip
     chart = Chart()
     shown: set[str] = set()
-    for i, name in enumerate(rows):
-        of_row = data[data[row] == name] if row else data
-        for line, points in of_row.groupby(series, sort=False):
-            colour, _, dash = styles[line]
-            chart.add(
-                {
-                    "type": "scatter", "mode": "lines", **_stretches(points, x, offset), "yaxis": f"y{number_of(i)}",
-                    "name": text.label(line, 32), "legendgroup": str(line), "showlegend": line not in shown,
-                    "line": {"color": colour, "dash": dash, "width": 1.6}, "connectgaps": False,
-                    "hovertemplate": f"<b>{text.label(line)}</b><br>%{{customdata}}: %{{y:.4g}}<extra></extra>",
-                }
-            )  # fmt: skip
-            shown.add(line)
+    for (name, line), of_line in points.groupby(["row", "line"], sort=False):
+        colour, _, dash = styles[line]
+        chart.add(
+            {
+                "type": "scatter", "mode": "lines", **_stretches(of_line), "yaxis": f"y{number_of(rows.index(name))}",
+                "name": text.label(line, 32), "legendgroup": str(line), "showlegend": line not in shown,
+                "line": {"color": colour, "dash": dash, "width": 1.6}, "connectgaps": False,
+                "hovertemplate": f"<b>{text.label(line)}</b><br>%{{customdata}}: %{{y:.4g}}<extra></extra>",
+            }
+        )  # fmt: skip
+        shown.add(line)
     legend_lines = -(-len(shown) // 5)
     height = 80 + tile_height * len(rows) + 20 * legend_lines
     dressed(chart, height, **_rows([text.label(name, 24) for name in rows], y_title), hovermode="closest")
@@ -82,17 +89,19 @@ def multiples(
     return chart
 
 
-def _stretches(points: pd.DataFrame, x: str, offset: Mapping[str, float]) -> dict[str, list[Any]]:
+def _stretches(points: pd.DataFrame) -> dict[str, list[Any]]:
     """One line through the tiles: its places, values and hover words, interrupted between tiles."""
-    places: list[float | None] = []
-    values: list[float | None] = []
-    words: list[str] = []
-    for matrix, of_matrix in points.groupby("matrix", sort=False):
-        name = text.label(matrix, 24)
-        places += [*(of_matrix[x] + offset[str(matrix)]).tolist(), None]
-        values += [*plain(of_matrix["value"]), None]
-        words += [*(f"{name}, layer {layer}" for layer in of_matrix["layer"]), ""]
-    return {"x": places, "y": values, "customdata": words}
+    points = points.sort_values("x", kind="stable")
+    matrix = points["matrix"].to_numpy()
+    ends = [*(np.flatnonzero(matrix[1:] != matrix[:-1]) + 1), len(matrix)]
+    stretches: dict[str, list[Any]] = {"x": [], "y": [], "customdata": []}
+    for key, column in zip(stretches, ("x", "y", "words"), strict=True):
+        values, start = points[column].tolist(), 0
+        for end in ends:
+            stretches[key] += [*values[start:end], None]
+            start = end
+    stretches["y"] = plain(stretches["y"])
+    return stretches
 
 
 def _tiled(matrices: Sequence[str], offset: Mapping[str, float], span: float, title: str) -> dict[str, Any]:
@@ -167,7 +176,7 @@ def spread(data: pd.DataFrame, *, strong: str, y_title: str, centre: float | Non
     if centre is not None:
         chart.arrange(**across(centre))
     chart.arrange(yaxis={"title": {"text": y_title}})
-    return dressed(chart, 340)
+    return dressed(chart, 340, bottom=30).each_axis("x", automargin=True)
 
 
 def along(

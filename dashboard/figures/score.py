@@ -9,6 +9,7 @@ from dashboard.figures.frame import (
     Chart,
     across,
     axis_of,
+    beside,
     dressed,
     heading,
     layer_step,
@@ -74,7 +75,10 @@ def dots(data: pd.DataFrame, *, guides: bool = True) -> Chart:
     for number in range(len(panels), rows * wide):
         layout.pop(f"xaxis{axis_of(0, number, wide)}")
         layout.pop(f"yaxis{axis_of(0, number, wide)}")
-    dressed(chart, 90 + rows * (50 + 24 * len(names)), **layout, shapes=shapes, hovermode="closest")
+    dressed(
+        chart, 90 + rows * (50 + 24 * len(names)), left=beside(categories), bottom=30, **layout, shapes=shapes,
+        hovermode="closest",
+    )  # fmt: skip
     chart.arrange(legend={"y": 1.0, "yref": "container", "yanchor": "top"}, margin={"t": 56})
     return chart
 

@@ -82,7 +82,7 @@ def picture(data: pd.DataFrame) -> Chart:
         yaxis={**bare, "autorange": "reversed", "scaleanchor": "x", "title": {"text": "base component"}},
         xaxis={**bare, "title": {"text": "post component"}},
     )
-    return dressed(chart, 360)
+    return dressed(chart, 360, left=34, bottom=34)
 
 
 def standing(row: dict[str, Any]) -> Chart:
@@ -108,7 +108,7 @@ def standing(row: dict[str, Any]) -> Chart:
         yaxis={"visible": False, "range": [-1, 1]},
         xaxis={"title": {"text": "NF"}, **log_ticks(row.get(column) for column, *_ in marks)},
     )
-    return dressed(chart, 150)
+    return dressed(chart, 150, left=16)
 
 
 def _reach(row: dict[str, Any]) -> dict[str, Any]:

@@ -24,15 +24,14 @@ def show() -> None:
         )
         return
     model, base = pair
-    cell = matrix.pick(ROTATION, "rotation", model, base)
-    if cell is None:
+    if not matrix.choose(ROTATION, "rotation", model, base):
         parts.nothing(
             "The rotation of this model is not measured yet",
             "Its run may still be going, or `rotation_statistics` waits to be materialized.",
             link=text.asset_link("rotation_statistics", model),
         )
         return
-    _matrix(cell)
+    matrix.details(_matrix, ROTATION, "rotation", model, base)
     _levels(model, base)
 
 

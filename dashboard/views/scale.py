@@ -24,8 +24,7 @@ def show() -> None:
         )
         return
     model, base = pair
-    cell = matrix.pick(SCALE, "scale", model, base)
-    if cell is None:
+    if not matrix.choose(SCALE, "scale", model, base):
         parts.nothing(
             "The scale of this model is not measured yet",
             "Its run may still be going, or `scale_statistics` waits to be materialized.",
@@ -33,7 +32,7 @@ def show() -> None:
         )
         return
     st.caption(text.DECAY)
-    _matrix(cell)
+    matrix.details(_matrix, SCALE, "scale", model, base)
     _bands(model, base)
     _types(model, base)
 

@@ -148,7 +148,7 @@ def test_a_filter_and_the_address_bring_the_same_view(page: Any, serve: Serve, s
 
     def view() -> tuple[Any, ...]:
         z = page.evaluate(
-            """() => Array.from(document.querySelector('[class*="st-key-map_"] .js-plotly-plot').data[1].text)"""
+            """() => Array.from(document.querySelector('[class*="st-key-map_"] .js-plotly-plot').data[1].customdata)"""
         )
         return (z, page.get_by_role("heading", level=3).all_inner_texts(), page.url)
 

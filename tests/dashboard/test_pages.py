@@ -213,5 +213,6 @@ def test_experts_of_a_mixture_are_one_cell_and_can_be_opened_one_by_one(app: App
     first = float(test.metric[0].value)
     test.selectbox(key="choice_expert").set_value(3).run()
     assert float(test.metric[0].value) == pytest.approx(first + 1, abs=1e-3)
-    assert "median of 4 experts" in str(charts(test)[0]["data"][1]["text"])
-    assert len(charts(test)) == len(charts(app(tmp_path, "scale", layer="1", matrix="q")))
+    assert "median of 4 experts" in str(charts(test)[0]["data"][1]["customdata"])
+    whole, of_attention = app(tmp_path, "scale", layer="1", matrix="up", expert="3"), app(tmp_path, "scale", matrix="q")
+    assert len(charts(whole)) == len(charts(of_attention))
