@@ -33,7 +33,7 @@ def command(port: int = 8501) -> list[str]:
     """The command that serves the dashboard on 127.0.0.1 at `port`; run it with `environment()`."""
     options = {**_OPTIONS, "server.port": str(port), "browser.serverAddress": "127.0.0.1"}
     flags = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
+    return [sys.executable, "-m", "dashboard", "run", str(APP), *flags]
 
 
 def environment() -> dict[str, str]:
