@@ -3,11 +3,11 @@
     python benchmarks/dashboard.py [--data FOLDER] [--repeats 5] [--json FILE]
 
 Generates the warehouse once (about a gigabyte, a few minutes) into FOLDER, starts the dashboard as
-`rotoscale dashboard` does, and drives Chromium through it: every page opened by its address in a fresh tab (which includes
-Streamlit's and Plotly's own code, the first time without a browser cache), every page opened from the menu, and filters
-changed. The page itself takes the times, from the press of the mouse (or the asking for the page) to the frame in which
-the figure or table stands. Targets: first paint 1.5 s, filter change 0.5 s. Beside the time stands what server and
-browser together spent on the processor until the whole page stood, which other work on the machine changes less.
+`rotoscale dashboard` does, and drives Chromium through it: every page opened by its address in a fresh tab (with
+Streamlit's and Plotly's own code, the first time without a browser cache), every page opened from the menu, and
+filters changed. The page itself takes the times, from the press of the mouse (or the asking for the page) to the frame
+in which the figure or table stands. Targets: first paint 1.5 s, filter change 0.5 s. Beside the time stands what server
+and browser spent on the processor until the whole page stood, which other work on the machine changes less.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ few seconds: a newer one replaces what is shown without a restart.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from pathlib import Path
@@ -76,6 +77,7 @@ def _settle() -> None:
     """
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)
 
 
 @st.fragment(run_every=LOOK_EVERY)

@@ -106,6 +106,12 @@ def table(
     return list(event.selection.rows) if selectable else []
 
 
+def verbatim(words: str) -> None:
+    """Words exactly as a model wrote them. Not `st.code`, whose highlighter takes a browser longer than the figures."""
+    with st.container(border=True):
+        st.text(words)
+
+
 def downloads(data: pd.DataFrame, name: str, what: str) -> None:
     """CSV and Parquet of a data frame, made only when asked for."""
     with st.container(horizontal=True, horizontal_alignment="right", gap="xsmall", key=f"downloads_{name}"):

@@ -12,6 +12,7 @@ CSS = """
 [data-testid="stMainBlockContainer"] { padding: 4.2rem 2.2rem 2rem 2.2rem; max-width: 1800px; }
 [data-testid="stMainBlockContainer"] h2 { padding-top: 0; font-size: 1.7rem; }
 [data-testid="stMainBlockContainer"] h3 { font-size: 1.25rem; }
+[data-testid="stText"] { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85rem; }
 [data-testid="stMetricValue"] { font-size: 1.45rem; }
 [class*="st-key-downloads_"] { margin-top: -0.3rem; }
 [class*="st-key-downloads_"] button { min-height: 1.3rem; padding: 0 0.2rem; opacity: 0.75; }

@@ -70,7 +70,7 @@ def dressed(chart: Chart, height: int, *, left: float = 72, bottom: float = 46, 
     """
     chart.arrange(
         height=height,
-        margin={"l": left, "r": 8, "t": 34, "b": bottom, "autoexpand": True},
+        margin={"l": left, "r": 20, "t": 34, "b": bottom, "autoexpand": True},
         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "xanchor": "left"},
         hoverlabel={"align": "left"},
         font={"size": 13},
@@ -122,9 +122,11 @@ def upright(value: float) -> Layout:
     }  # fmt: skip
 
 
-def layer_step(layers: int) -> int:
-    """Layers between two ticks, so that the numbers do not run into each other."""
-    return 1 if layers <= 40 else 5 if layers <= 100 else 10
+def layer_axis(first: int, last: int) -> Layout:
+    """An x axis of layers from half a step before the first to half a step after the last."""
+    layers = last - first + 1
+    step = 1 if layers <= 40 else 5 if layers <= 100 else 10  # ticks whose numbers do not run into each other
+    return {"title": {"text": "layer"}, "dtick": step, "range": [first - 0.5, last + 0.5], "zeroline": False}
 
 
 def tile_step(span: float) -> float:

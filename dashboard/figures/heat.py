@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from dashboard import colours, text
-from dashboard.figures.frame import Chart, beside, dressed, layer_step
+from dashboard.figures.frame import Chart, beside, dressed, layer_axis
 from dashboard.quantities import Quantity, in_order
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def layer_map(
         box = {"x0": picked[0] - 0.5, "x1": picked[0] + 0.5, "y0": row - 0.5, "y1": row + 0.5}
         chart.arrange(shapes=[{"type": "rect", **box, "line": {"color": colours.ink(theme), "width": 2.5}}])
     chart.arrange(
-        yaxis={"autorange": "reversed", "type": "category", "showgrid": False, "fixedrange": True},
-        xaxis={"title": {"text": "layer"}, "showgrid": False, "zeroline": False, "dtick": layer_step(len(layers))},
+        yaxis={"range": [len(names) - 0.5, -0.5], "type": "category", "showgrid": False, "fixedrange": True},
+        xaxis={**layer_axis(layers[0], layers[-1]), "showgrid": False},
     )
     return dressed(
         chart, 96 + step * len(names), left=beside(rows), hovermode="closest", hoverdistance=-1, dragmode=False

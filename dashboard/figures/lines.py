@@ -14,7 +14,7 @@ from dashboard.figures.frame import (
     across,
     dressed,
     heading,
-    layer_step,
+    layer_axis,
     log_ticks,
     number_of,
     plain,
@@ -152,8 +152,8 @@ def by_type(data: pd.DataFrame, *, strong: str, y_title: str, centre: float | No
         )  # fmt: skip
     if centre is not None:
         chart.arrange(**across(centre))
-    step = layer_step(int(data["layer"].max()))
-    chart.arrange(yaxis={"title": {"text": y_title}}, xaxis={"title": {"text": "layer"}, "dtick": step})
+    layers = layer_axis(int(data["layer"].min()), int(data["layer"].max()))
+    chart.arrange(yaxis={"title": {"text": y_title}}, xaxis=layers)
     return dressed(chart, 340)
 
 
@@ -179,25 +179,21 @@ def spread(data: pd.DataFrame, *, strong: str, y_title: str, centre: float | Non
     return dressed(chart, 340, bottom=30).each_axis("x", automargin=True)
 
 
-def along(
-    data: pd.DataFrame, *, series: Sequence[str], styles: Style, y_title: str, x: str = "layer", height: int = 320
-) -> Chart:
-    """Several columns of one frame as lines over the same x."""
+def along(data: pd.DataFrame, *, series: Sequence[str], styles: Style, y_title: str) -> Chart:
+    """`value` by layer, one line per value of the column `series`."""
     chart = Chart()
     for name in series:
         colour, mark, dash = styles[name]
         points = data[data["series"] == name]
-        errors: dict[str, Any] = {}
-        if "stderr" in points and points["stderr"].notna().any():
-            errors = {"error_y": {"array": plain(points["stderr"]), "width": 2, "thickness": 1}}
         chart.add(
             {
-                "type": "scatter", "mode": "lines+markers", "x": points[x].tolist(), "y": plain(points["value"]),
+                "type": "scatter", "mode": "lines+markers", "x": points["layer"].tolist(), "y": plain(points["value"]),
                 "name": text.label(name, 40), "line": {"color": colour, "dash": dash, "width": 1.8},
-                "marker": {"symbol": mark, "size": 6}, **errors,
-                "hovertemplate": f"<b>{text.label(name)}</b><br>{x} %{{x}}: %{{y:.4f}}<extra></extra>",
+                "marker": {"symbol": mark, "size": 6},
+                "hovertemplate": f"<b>{text.label(name)}</b><br>layer %{{x}}: %{{y:.4f}}<extra></extra>",
             }
         )  # fmt: skip
-    step = layer_step(int(data[x].max()))
-    chart.arrange(yaxis={"title": {"text": y_title}}, xaxis={"title": {"text": x}, "dtick": step})
-    return dressed(chart, height)
+    chart.arrange(
+        yaxis={"title": {"text": y_title}}, xaxis=layer_axis(int(data["layer"].min()), int(data["layer"].max()))
+    )
+    return dressed(chart, 320)

@@ -12,7 +12,7 @@ from dashboard.figures.frame import (
     beside,
     dressed,
     heading,
-    layer_step,
+    layer_axis,
     log_ticks,
     plain,
     tiles,
@@ -111,8 +111,15 @@ def overview(data: pd.DataFrame, styles: Style) -> Chart:
              "marker": {"color": colours.REFERENCE, "symbol": marks[family], "size": 9}}
         )  # fmt: skip
     chart.arrange(**across(1.0)).arrange(**upright(1.0))
+    known = [v for v in plain(data["alpha"]) if v is not None] + [1.0]
+    room_for_names = max(0.2 * (max(known) - min(known)), 0.001)
     chart.arrange(
-        xaxis={"title": {"text": "α, median over matrices (1 = unscaled)"}, "tickformat": "~g", "zeroline": False},
+        xaxis={
+            "title": {"text": "α, median over matrices (1 = unscaled)"},
+            "tickformat": "~g",
+            "zeroline": False,
+            "range": [min(known) - room_for_names, max(known) + room_for_names],
+        },
         yaxis={"title": {"text": "NF / null (1 = a noise step)"}, "rangemode": "tozero"},
     )
     return dressed(chart, 380, hovermode="closest", showlegend=True)
@@ -153,7 +160,7 @@ def heads(data: pd.DataFrame, column: str, title: str, centre: float | None, the
     )  # fmt: skip
     bare = {"showgrid": False, "zeroline": False}
     chart.arrange(
-        xaxis={**bare, "title": {"text": "layer"}, "dtick": layer_step(len(layers))},
+        xaxis={**layer_axis(layers[0], layers[-1]), **bare},
         yaxis={**bare, "title": {"text": "head"}, "dtick": 1 if len(numbers) <= 16 else 8},
     )
     return dressed(chart, min(460, 120 + 24 * len(numbers)))

@@ -125,14 +125,14 @@ def _generations(model: str, base: str) -> None:
         "Side by side", subjects, "writers", default=first, names=lambda s: text.short(names[s]), where=right
     )
     st.caption("Prompt")
-    st.code(_written(prompts[prompt]), language=None, wrap_lines=True)
+    parts.verbatim(_written(prompts[prompt]))
     of_prompt = data[data["prompt_id"] == prompt].set_index("subject_id")
     for start in range(0, len(picked), SIDE_BY_SIDE):
         row = picked[start : start + SIDE_BY_SIDE]
         for column, subject in zip(st.columns(len(row)), row, strict=True):
             with column:
                 st.markdown(f"**{text.code(names[subject], 40)}**")
-                st.code(_written(of_prompt["text"].get(subject)), language=None, wrap_lines=True)
+                parts.verbatim(_written(of_prompt["text"].get(subject)))
     parts.downloads(data, "generations", "All continuations")
 
 
