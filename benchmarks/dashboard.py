@@ -38,33 +38,41 @@ CHROMIUM = "/usr/bin/chromium"
 MODEL = "synthetic-03-reasoning"
 TITLES = {"families": "Families", "scale": "Scale", "rotation": "Rotation", "edits": "Edits and scores",
           "models": "Models"}  # fmt: skip
+HEADING = '[data-testid="stHeading"]'
 MAP = '[class*="st-key-map_"]'
-# Of each page: what shows first, and the words that must stand in it, since Scale and Rotation look alike.
+
+
+def shows(selector: str, words: str = "") -> str:
+    """JavaScript that tells whether something with these words in it is drawn, not left over from the view before."""
+    return (
+        f"[...document.querySelectorAll({json.dumps(selector)})].some(found => "
+        f"!found.closest('[data-stale=\"true\"]') && found.textContent.includes({json.dumps(words)}))"
+    )
+
+
+# What shows first on each page. Scale and Rotation differ in the words at their colour bars.
 FIRST = {
-    "families": (".st-key-figure_overview .main-svg", ""),
-    "scale": (f"{MAP} .main-svg text", "α median"),
-    "rotation": (f"{MAP} .main-svg text", "NF / null"),
-    "edits": (".st-key-figure_edit-scores .main-svg", ""),
-    "models": (".st-key-box_models [data-testid='stDataFrameResizable'] canvas", ""),
+    "families": shows(".st-key-figure_overview .main-svg"),
+    "scale": shows(f"{MAP} .main-svg text", "α median"),
+    "rotation": shows(f"{MAP} .main-svg text", "NF / null"),
+    "edits": shows(".st-key-figure_edit-scores .main-svg"),
+    "models": shows(".st-key-box_models [data-testid='stDataFrameResizable'] canvas"),
 }
 SETTLED = """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
     && !document.querySelector('[data-stale="true"]')"""
 
-# Runs in every page before its own code. `rotoscale.stands` tells when something that is not left over from the view
-# before has been painted: milliseconds since the mouse button went down, or since the page was asked for.
-WATCH = """window.rotoscale = {
-    stands(selector, words, fromPress) {
-        let begin = fromPress ? null : 0;
-        if (fromPress) addEventListener('pointerdown', () => begin ??= performance.now(), {capture: true, once: true});
-        const there = () => [...document.querySelectorAll(selector)].some(
-            found => !found.closest('[data-stale="true"]') && (!words || found.textContent.includes(words)));
-        return this.seen = new Promise(done => {
-            const look = () => begin !== null && there()
-                ? requestAnimationFrame(() => setTimeout(() => done(performance.now() - begin)))
-                : requestAnimationFrame(look);
-            look();
-        });
-    },
+# Runs in every page before its own code. `watch` tells when a condition holds in a frame that has been painted:
+# milliseconds since the mouse button went down, or since the page was asked for.
+WATCH = """window.watch = (condition, fromPress) => {
+    let begin = fromPress ? null : 0;
+    if (fromPress) addEventListener('pointerdown', () => begin ??= performance.now(), {capture: true, once: true});
+    const holds = new Function('return ' + condition);
+    return new Promise(done => {
+        const look = () => begin !== null && holds()
+            ? requestAnimationFrame(() => setTimeout(() => done(performance.now() - begin)))
+            : requestAnimationFrame(look);
+        look();
+    });
 };"""
 
 PLACE = """([layer, row]) => {
@@ -112,14 +120,14 @@ def measure(address: str, chromium: Any, repeats: int) -> dict[tuple[str, str], 
     context = opened(chromium)
     tab = context.new_page()
     tab.goto(f"{address}/models?model={MODEL}")
-    tab.wait_for_selector(FIRST["models"][0])
+    tab.wait_for_function(FIRST["models"])
     for _ in range(repeats):
         for page, title in TITLES.items():
             link = tab.get_by_role("link", name=title, exact=False).first
-            found.setdefault((page, "from the menu"), []).append(timed(tab, link.click, *FIRST[page]))
+            found.setdefault((page, "from the menu"), []).append(timed(tab, link.click, FIRST[page]))
     for page, what, change in changes():
         tab.goto(f"{address}/{'' if page == 'families' else page}?model={MODEL}")
-        tab.wait_for_selector(FIRST[page][0], state="attached")
+        tab.wait_for_function(FIRST[page])
         settle(tab)
         for attempt in range(repeats):
             found.setdefault((page, what), []).append(change(tab, attempt))
@@ -138,12 +146,11 @@ def arrive(context: Any, where: str, page: str) -> dict[str, tuple[float, float]
     tab = context.new_page()
     before = processor_seconds()
     tab.add_init_script(
-        "rotoscale.words = rotoscale.stands('[data-testid=\"stHeading\"]', '');"
-        f"rotoscale.stands({json.dumps(FIRST[page][0])}, {json.dumps(FIRST[page][1])})"
+        f"window.words = watch({json.dumps(shows(HEADING))}); window.figure = watch({json.dumps(FIRST[page])})"
     )
     tab.goto(f"{where}?model={MODEL}", wait_until="commit")
-    tab.wait_for_selector('[data-testid="stHeading"]')
-    words, figure = (tab.evaluate(f"rotoscale.{what}") / 1000 for what in ("words", "seen"))
+    tab.wait_for_selector(HEADING)
+    words, figure = (tab.evaluate(f"window.{what}") / 1000 for what in ("words", "figure"))
     paint = tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1000
     settle(tab)
     spent = processor_seconds() - before
@@ -159,7 +166,7 @@ def changes() -> list[tuple[str, str, Callable[[Any, int], tuple[float, float]]]
         def change(tab: Any, attempt: int) -> tuple[float, float]:
             label = labels[attempt % 2]
             button = tab.get_by_role("radio", name=label, exact=True)
-            return timed(tab, button.click, f"{MAP} .main-svg text", label)  # at the colour bar
+            return timed(tab, button.click, shows(f"{MAP} .main-svg text", label))  # at the colour bar
 
         return change
 
@@ -169,8 +176,8 @@ def changes() -> list[tuple[str, str, Callable[[Any, int], tuple[float, float]]]
             x, y = tab.evaluate(PLACE, [layer, attempt % 7])
             tab.mouse.move(x, y)
             tab.wait_for_selector(f"{MAP} .hoverlayer .hovertext", state="attached")
-            selector = f'[class*="st-key-figure_{figure}-layer-{layer}-"] .main-svg'
-            return timed(tab, lambda: tab.mouse.click(x, y), selector)
+            drawn = shows(f'[class*="st-key-figure_{figure}-layer-{layer}-"] .main-svg')
+            return timed(tab, lambda: tab.mouse.click(x, y), drawn)
 
         return change
 
@@ -178,26 +185,40 @@ def changes() -> list[tuple[str, str, Callable[[Any, int], tuple[float, float]]]
         toggle = tab.locator(".st-key-choice_depth label").first
         toggle.scroll_into_view_if_needed()
         title = "depth" if attempt % 2 == 0 else "layer"
-        return timed(tab, toggle.click, ".st-key-figure_compare-alpha_median .main-svg .xtitle", title)
+        return timed(tab, toggle.click, shows(".st-key-figure_compare-alpha_median .main-svg .xtitle", title))
+
+    def controls(tab: Any, attempt: int) -> tuple[float, float]:
+        legend = shows(".st-key-figure_edit-scores .legendtext", "control")
+        toggle = tab.locator(".st-key-choice_controls label").first
+        return timed(tab, toggle.click, f"!{legend}" if attempt % 2 == 0 else legend)
+
+    def model(tab: Any, attempt: int) -> tuple[float, float]:
+        top_left = f"document.querySelector('{MAP} .js-plotly-plot')?.data?.[0].z[0][0]"
+        before = tab.evaluate(top_left)
+        tab.get_by_role("combobox", name="Model", exact=False).first.click()
+        option = tab.get_by_role("option", name=("instruct", "reasoning")[attempt % 2]).first
+        return timed(tab, option.click, f"![undefined, {json.dumps(before)}].includes({top_left})")
 
     return [
         ("scale", "another quantity", quantity("Unexplained by α", "α median")),
         ("scale", "a click on a cell", cell("ratio")),
         ("rotation", "another quantity", quantity("Leak", "NF / null")),
         ("rotation", "a click on a cell", cell("standing")),
+        ("scale", "another model", model),
         ("families", "relative depth", depth),
+        ("edits", "controls off and on", controls),
     ]
 
 
-def timed(tab: Any, act: Callable[[], Any], selector: str, words: str = "") -> tuple[float, float]:
-    """Seconds from the press of the mouse until something is painted, and processor seconds until everything is."""
+def timed(tab: Any, act: Callable[[], Any], condition: str) -> tuple[float, float]:
+    """Seconds from the press of the mouse until a condition is painted, and processor seconds until everything is."""
     before = processor_seconds()
-    tab.evaluate("([selector, words]) => { rotoscale.stands(selector, words, true) }", [selector, words])
+    tab.evaluate("condition => { window.seen = watch(condition, true) }", condition)
     act()
-    first = tab.evaluate("rotoscale.seen") / 1000
+    first = tab.evaluate("window.seen") / 1000
     settle(tab)
     spent = processor_seconds() - before
-    print(f"  {selector} {words} {first:.2f} {spent:.2f}", file=sys.stderr)
+    print(f"  {first:.2f} {spent:.2f}", file=sys.stderr)
     return first, spent
 
 

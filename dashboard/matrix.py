@@ -43,15 +43,29 @@ class Cell:
         return f"layer-{self.layer}-{_letters(self.matrix)}{expert}"
 
 
-def choose(quantities: Mapping[str, Quantity], key: str, model: str, base: str) -> bool:
-    """Draw the heat map of one of several quantities, with what chooses quantity and cell; False without data.
+def choose(quantities: Mapping[str, Quantity], key: str) -> tuple[str, str] | None:
+    """Draw what chooses a comparison, and its heat map, which chooses a cell; (model, base), or None without data.
 
-    `key` names the choice of the quantity in the address.
+    `key` says what the page is about, and names the choice of the quantity in the address.
     """
-    if _picked_cell(quantities, key, model, base) is None:
-        return False
-    _heat_map(quantities, key, model, base)
-    return True
+    table = next(iter(quantities.values())).table
+    pair = parts.choose_pair(parts.ask("pairs"))
+    if pair is None:
+        parts.nothing(
+            "No comparison is measured yet",
+            f"Materialize `{table}` in Dagster, or run `rotoscale compare BASE POST`.",
+            link=text.dagster(),
+        )
+    elif _picked_cell(quantities, key, *pair) is None:
+        parts.nothing(
+            f"The {key} of this model is not measured yet",
+            f"Its run may still be going, or `{table}` waits to be materialized.",
+            link=text.asset_link(table, pair[0]),
+        )
+    else:
+        _heat_map(quantities, key, *pair)
+        return pair
+    return None
 
 
 @st.fragment(key=_MAP)

@@ -13,7 +13,7 @@ SIDE_BY_SIDE = 4
 
 
 def show() -> None:
-    """Draw the page."""
+    """Draw the page; each part with choices of its own is a fragment, so that a choice redraws that part alone."""
     st.header("Edits and scores", anchor=False)
     known = parts.ask("evaluated")
     known = known[known["role"] != "base"].assign(is_floor=False)
@@ -44,6 +44,7 @@ def show() -> None:
     _similarity(model, base)
 
 
+@st.fragment
 def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
     st.subheader("Scores", anchor=False, help=text.meaning("value"))
     scores = scores.assign(
@@ -76,6 +77,7 @@ def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
     parts.provenance(scores.sort_values("materialized_at").iloc[-1].to_dict())
 
 
+@st.fragment
 def _contrasts(model: str, base: str) -> None:
     data = parts.ask("contrasts", model)
     st.subheader("Paired contrasts", anchor=False, help=text.meaning("p_value"))
@@ -105,6 +107,7 @@ def _contrasts(model: str, base: str) -> None:
     )  # fmt: skip
 
 
+@st.fragment
 def _generations(model: str, base: str) -> None:
     data = parts.ask("generations", model, base)
     st.subheader("What they write", anchor=False, help=text.meaning("text", "generations"))
@@ -194,6 +197,7 @@ def _attention(model: str, base: str) -> None:
             parts.nothing("Not measured", "No entropies are stored for this model.")
 
 
+@st.fragment
 def _similarity(model: str, base: str) -> None:
     data = parts.ask("similarity", model)
     st.subheader("Representations, CKA by layer", anchor=False, help=text.meaning("cka"))

@@ -53,6 +53,7 @@ def _quarantined(models: pd.DataFrame) -> None:
             st.caption(f"and {len(bad) - 10} more in the table")
 
 
+@st.fragment
 def _table(models: pd.DataFrame, made: pd.DataFrame) -> None:
     one, two, _ = st.columns([3, 2, 3])
     families = list(dict.fromkeys(models["family"].fillna("")))
@@ -87,6 +88,7 @@ def _table(models: pd.DataFrame, made: pd.DataFrame) -> None:
     )  # fmt: skip
 
 
+@st.fragment
 def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
     st.subheader("One checkpoint", anchor=False)
     model = state.select("Model", list(models["model_id"]), "model", names=lambda m: text.short(m, 80))

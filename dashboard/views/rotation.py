@@ -14,23 +14,10 @@ from dashboard.quantities import ROTATION
 def show() -> None:
     """Draw the page."""
     st.header("Rotation", anchor=False)
-    pairs = parts.ask("pairs")
-    pair = parts.choose_pair(pairs)
+    pair = matrix.choose(ROTATION, "rotation")
     if pair is None:
-        parts.nothing(
-            "No comparison is measured yet",
-            "Materialize `rotation_statistics` in Dagster, or run `rotoscale compare BASE POST`.",
-            link=text.dagster(),
-        )
         return
     model, base = pair
-    if not matrix.choose(ROTATION, "rotation", model, base):
-        parts.nothing(
-            "The rotation of this model is not measured yet",
-            "Its run may still be going, or `rotation_statistics` waits to be materialized.",
-            link=text.asset_link("rotation_statistics", model),
-        )
-        return
     matrix.details(_matrix, ROTATION, "rotation", model, base)
     _levels(model, base)
 

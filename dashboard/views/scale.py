@@ -14,23 +14,10 @@ BANDS = {f"alpha_{band}": band for band in queries.BANDS}
 def show() -> None:
     """Draw the page."""
     st.header("Scale", anchor=False)
-    pairs = parts.ask("pairs")
-    pair = parts.choose_pair(pairs)
+    pair = matrix.choose(SCALE, "scale")
     if pair is None:
-        parts.nothing(
-            "No comparison is measured yet",
-            "Materialize `scale_statistics` in Dagster, or run `rotoscale compare BASE POST`.",
-            link=text.dagster(),
-        )
         return
     model, base = pair
-    if not matrix.choose(SCALE, "scale", model, base):
-        parts.nothing(
-            "The scale of this model is not measured yet",
-            "Its run may still be going, or `scale_statistics` waits to be materialized.",
-            link=text.asset_link("scale_statistics", model),
-        )
-        return
     st.caption(text.DECAY)
     matrix.details(_matrix, SCALE, "scale", model, base)
     _bands(model, base)
@@ -96,6 +83,7 @@ def _bands(model: str, base: str) -> None:
     st.caption(f"{text.meaning('alpha_top')} {text.meaning('alpha_middle')} {text.meaning('alpha_bottom')}")
 
 
+@st.fragment
 def _types(model: str, base: str) -> None:
     st.subheader(
         "Is one matrix type out of line?",
