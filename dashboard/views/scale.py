@@ -53,13 +53,13 @@ def _matrix(cell: matrix.Cell) -> None:
             )  # fmt: skip
             st.caption("Two parallel lines are a uniform scaling; lines that part at one end are not.")
     parts.provenance(row)
-    with st.expander("What plain weight decay would look like"):
+    with st.expander("What plain weight decay would look like", key="decay", on_change="rerun") as decay:
         st.markdown(
             f"{text.DECAY} Decay multiplies the whole matrix by one number, so every singular value by the same, and "
             "turns no vector. A median below 1 says something about training only as far as the line is *not* flat, "
             "differs between matrix types, or comes with a rotation."
         )
-        if data["ratio"].notna().any() and text.number(row["alpha_median"]) != "–":
+        if decay.open and data["ratio"].notna().any() and text.number(row["alpha_median"]) != "–":
             parts.figure(
                 spectrum.decay(data, row["alpha_median"]), f"decay-{cell.name}", data[["component", "ratio"]],
                 alt="This matrix beside the flat line of weight decay",

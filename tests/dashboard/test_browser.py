@@ -53,7 +53,10 @@ def keep(page: Any, name: str) -> None:
 
 
 def choose(page: Any, label: str, option: str) -> None:
-    page.get_by_role("combobox", name=label, exact=False).first.click()
+    box = page.get_by_role("combobox", name=label, exact=False).first
+    box.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)  # scrolling folds a list that is open
+    box.click()
     page.get_by_role("option", name=option, exact=False).first.click()
 
 
@@ -113,6 +116,16 @@ def test_from_family_to_matrix_to_edit(page: Any, serve: Serve, small: Path) -> 
     drawn(page, '[class*="st-key-figure_ratio-layer-5-o"]')
     no_scrolling_sideways(page)
     keep(page, "scale")
+
+    # The box picks another one, and the cell can be clicked again; what was unfolded stays so.
+    page.get_by_text("What plain weight decay would look like").click()
+    drawn(page, '[class*="st-key-figure_decay-layer-5-o"]')
+    settled(page)
+    choose(page, "Layer", "4")
+    drawn(page, '[class*="st-key-figure_decay-layer-4-o"]')
+    page.mouse.click(*place_of(page, 5, 3))
+    page.wait_for_url("**layer=5&matrix=o**")
+    drawn(page, '[class*="st-key-figure_decay-layer-5-o"]')
 
     # The same matrix on the next page.
     page.get_by_role("link", name="Rotation").first.click()
