@@ -88,16 +88,18 @@ def _cards(picked: list[str], models: pd.DataFrame, rows: pd.DataFrame) -> None:
         of_family = rows[rows["family"].fillna("") == family]
         bases = models[(models["family"].fillna("") == family) & (models["role"] == "base")]
         with columns[number % across].container(border=True, gap="xsmall"):
-            st.markdown(f"**{text.code(family, 40)}**")
+            # A lone family has the whole width: its bases stand beside its descendants, not above them.
+            head, body = st.columns([1, 2]) if across == 1 else (st.container(gap="xsmall"), st.container())
+            head.markdown(f"**{text.code(family, 40)}**")
             for base in bases.head(2).itertuples():
-                st.caption(
+                head.caption(
                     f"{text.code(base.model_id, 40)} · {text.number(base.n_layers, 0)} layers · "
                     f"{text.big(base.n_parameters)} parameters"
                 )
             lines_ = [_line(r) for r in of_family.head(CARD_LINES).itertuples()]
             if len(of_family) > CARD_LINES:
                 lines_.append(f"and {len(of_family) - CARD_LINES} more in the table")
-            st.markdown("  \n".join(lines_) or "no descendants yet")
+            body.markdown("  \n".join(lines_) or "no descendants yet")
 
 
 def _line(row: object) -> str:
@@ -107,8 +109,9 @@ def _line(row: object) -> str:
         return f"{name} {':red-badge' if status == 'quarantined' else ':gray-badge'}[{_word(status)}]"
     moved = getattr(row, "relative_change", None)
     return (
-        f"{name} moved {text.number(None if moved is None else 100 * moved, 1)} %, "
-        f"α {text.number(getattr(row, 'alpha', None))}, NF / null {text.number(getattr(row, 'nf_over_null', None), 2)}"
+        f"{name} moved {text.number(None if moved is None else 100 * moved, 1)}\u00a0%, "
+        f"α\u00a0{text.number(getattr(row, 'alpha', None))}, "
+        f"NF\u00a0/\u00a0null\u00a0{text.number(getattr(row, 'nf_over_null', None), 2)}"
     )
 
 
