@@ -18,6 +18,7 @@ KIND_MARKS = {"base": "diamond", "post": "circle", "model": "circle", "edit": "s
 CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#A6761D", "#7B6FD0")
 MARKS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "pentagon")
 DASHES = ("solid", "solid", "solid", "solid", "dash", "dash", "dash", "dash")
+LATER_DASHES = ("dot", "dashdot", "longdashdot")
 
 MATRICES = {
     "q": "#0072B2", "k": "#56B4E9", "v": "#009E73", "o": "#D55E00",
@@ -58,11 +59,16 @@ def ink(theme: str) -> str:
 
 
 def assigned(names: Iterable[str]) -> dict[str, tuple[str, str, str]]:
-    """A colour, a marker and a dash for each name, by its place in the order given."""
-    return {
-        name: (CATEGORIES[i % len(CATEGORIES)], MARKS[i % len(MARKS)], DASHES[i % len(DASHES)])
-        for i, name in enumerate(dict.fromkeys(names))
-    }
+    """A colour, a marker and a dash for each name, by its place in the order given; 32 of them differ from each other.
+
+    When the colours have run out they come again with open markers and finer dashes.
+    """
+    found = {}
+    for i, name in enumerate(dict.fromkeys(names)):
+        turn, place = divmod(i, len(CATEGORIES))
+        dash = (DASHES[place], *LATER_DASHES)[turn % (1 + len(LATER_DASHES))]
+        found[name] = (CATEGORIES[place], MARKS[place] + ("-open" if turn % 2 else ""), dash)
+    return found
 
 
 def of_matrix(name: str) -> str:

@@ -7,7 +7,6 @@ import math
 import pytest
 
 from dashboard import launch, text
-from dashboard.figures.frame import log_ticks, tile_step
 from dashboard.quantities import QUANTITIES
 from resources.warehouse import TABLES
 
@@ -62,13 +61,6 @@ def test_links_are_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_quantity_is_in_the_contract() -> None:
     for quantity in QUANTITIES.values():
         TABLES[quantity.table].column(quantity.column)
-
-
-def test_logarithmic_ticks_are_written_out() -> None:
-    assert {"0.05", "0.1", "1"} <= set(log_ticks([0.04, 1.4])["ticktext"])
-    assert log_ticks([0.0, 1.0]) == {"rangemode": "tozero"}
-    assert log_ticks([None, math.nan]) == {"rangemode": "tozero"}
-    assert [tile_step(v) for v in (0, 1, 7, 31, 79)] == [1, 0.5, 2, 10, 20]
 
 
 def test_the_server_is_local_and_quiet() -> None:
