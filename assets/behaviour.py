@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from assets.checkpoints import ensure_catalogued
-from assets.common import CODE_VERSION, WorkspaceResource, failure, fill_missing, models, write
+from assets.common import CODE_VERSION, WorkspaceResource, dashboard_link, failure, fill_missing, models, write
 from assets.freshness import edit_mark, evaluation_fingerprint
 from resources import progress, workers
 from resources.evaluation.behaviour import Behaviour
@@ -66,6 +66,7 @@ def edited_checkpoints(
             "bytes_on_disk": sum(row.get("bytes") or 0 for row in rows if row["path"]),
             "edits": _edit_table(rows),
             "rows": dg.MetadataValue.path(path),
+            "dashboard": dashboard_link("edits", model),
         },
         check_results=[_restored_is_closer(rows)],
     )
@@ -119,6 +120,7 @@ def evaluation_scores(
             "failed": len(failed),
             "scores": _score_table(scores),
             "contrasts": len(found.tables["evaluation_contrasts"]),
+            "dashboard": dashboard_link("edits", model),
             **({"first_failure": failed[0]["status_reason"]} if failed else {}),
             **({"without_probes": found.trouble} if found.trouble else {}),
         },

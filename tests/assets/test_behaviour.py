@@ -240,7 +240,11 @@ def test_run_config_narrows_what_is_done(project: Project, tmp_path: Path) -> No
     made = Project(tmp_path)
     made.families = project.families
     config = {"edited_checkpoints": {"recipes": ["replace-scale"]}, "evaluation_scores": {"tasks": ["lines"]}}
-    assert made.materialize("fluent", *STRUCTURE, *BEHAVIOUR, config=config).success
+    result = made.materialize("fluent", *STRUCTURE, *BEHAVIOUR, config=config)
+    assert result.success
+    for asset in BEHAVIOUR:
+        (shown,) = result.asset_materializations_for_node(asset)
+        assert str(shown.metadata["dashboard"].value).endswith("/edits?model=fluent")
     assert [row["label"] for row in made.rows("edited_checkpoints", "fluent")] == ["replace-scale-matrix"]
     assert {r["task"] for r in made.rows("evaluation_scores", "fluent") if r["status"] == "ready"} == {"lines"}
     assert pending(made.space, "fluent") == ["edited_checkpoints", "evaluation_scores"]
