@@ -26,8 +26,9 @@ def layer_map(
 ) -> Chart:
     """Heat map of `value` by `layer` and `matrix`, the picked cell outlined.
 
-    Plotly cannot select cells of a heat map, so each cell also holds an invisible point that answers clicks and
-    hovering; its `customdata` is [layer, matrix, value in words]. `reach` fixes how far the scale goes from the centre.
+    Plotly cannot select cells of a heat map, so each cell also holds a point without any mark, which answers clicks
+    and hovering; its `customdata` is [layer, matrix, value in words]. `reach` fixes how far the scale goes from the
+    centre.
     """
     layers = sorted({int(v) for v in data["layer"]})
     names = in_order(list(dict.fromkeys(data["matrix"])))
@@ -48,12 +49,11 @@ def layer_map(
     points = [(layer, name, row) for name, row in zip(names, rows, strict=True) for layer in layers]
     chart.add(
         {
-            "type": "scatter", "mode": "markers", "showlegend": False,
+            "type": "scatter", "mode": "text", "text": "", "showlegend": False,
             "x": [p[0] for p in points], "y": [p[2] for p in points],
             "customdata": [[p[0], p[1], _words(found.get((p[0], p[1])))] for p in points],
             "hovertemplate": f"<b>layer %{{x}}, %{{y}}</b><br>{text.label(quantity.label)} "
                              "%{customdata[2]}<extra></extra>",
-            "marker": {"opacity": 0, "size": 16},
         }
     )  # fmt: skip
     if picked and picked[0] in layers and picked[1] in names:

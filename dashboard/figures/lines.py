@@ -158,14 +158,15 @@ def by_type(data: pd.DataFrame, *, strong: str, y_title: str, centre: float | No
 
 
 def spread(data: pd.DataFrame, *, strong: str, y_title: str, centre: float | None = None) -> Chart:
-    """All layers' `value` of each matrix type as a box with its points, `strong` filled."""
+    """All layers' `value` of each matrix type as a box, `strong` filled; with points while they can be told apart."""
     chart = Chart()
+    points_shown = "all" if data["layer"].nunique() <= 40 else "outliers"
     for matrix in in_order(list(dict.fromkeys(data["matrix"]))):
         points = data[data["matrix"] == matrix]
         colour = colours.of_matrix(matrix)
         chart.add(
             {
-                "type": "box", "name": text.label(matrix, 12), "y": plain(points["value"]), "boxpoints": "all",
+                "type": "box", "name": text.label(matrix, 12), "y": plain(points["value"]), "boxpoints": points_shown,
                 "jitter": 0.4, "pointpos": 0, "showlegend": False, "marker": {"color": colour, "size": 4},
                 "line": {"color": colour, "width": 2.5 if matrix == strong else 1.2},
                 "fillcolor": colour if matrix == strong else "rgba(0,0,0,0)", "opacity": 0.9,
