@@ -126,7 +126,12 @@ def layer_axis(first: int, last: int) -> Layout:
     """An x axis of layers from half a step before the first to half a step after the last."""
     layers = last - first + 1
     step = 1 if layers <= 40 else 5 if layers <= 100 else 10  # ticks whose numbers do not run into each other
-    return {"title": {"text": "layer"}, "dtick": step, "range": [first - 0.5, last + 0.5], "zeroline": False}
+    return {
+        "title": {"text": "layer", "standoff": 8},
+        "dtick": step,
+        "range": [first - 0.5, last + 0.5],
+        "zeroline": False,
+    }
 
 
 def tile_step(span: float) -> float:

@@ -65,7 +65,13 @@ def layer_map(
         xaxis={**layer_axis(layers[0], layers[-1]), "showgrid": False},
     )
     return dressed(
-        chart, 96 + step * len(names), left=beside(rows), hovermode="closest", hoverdistance=-1, dragmode=False
+        chart,
+        104 + step * len(names),
+        left=beside(rows),
+        bottom=54,
+        hovermode="closest",
+        hoverdistance=-1,
+        dragmode=False,
     )
 
 

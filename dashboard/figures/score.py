@@ -163,4 +163,4 @@ def heads(data: pd.DataFrame, column: str, title: str, centre: float | None, the
         xaxis={**layer_axis(layers[0], layers[-1]), **bare},
         yaxis={**bare, "title": {"text": "head"}, "dtick": 1 if len(numbers) <= 16 else 8},
     )
-    return dressed(chart, min(460, 120 + 24 * len(numbers)))
+    return dressed(chart, min(460, 128 + 24 * len(numbers)), bottom=54)
