@@ -189,8 +189,9 @@ def changes() -> list[tuple[str, str, Callable[[Any, int], tuple[float, float]]]
 
     def controls(tab: Any, attempt: int) -> tuple[float, float]:
         legend = shows(".st-key-figure_edit-scores .legendtext", "control")
+        without = f"{FIRST['edits']} && !{legend}"  # drawn anew, and not merely out of date
         toggle = tab.locator(".st-key-choice_controls label").first
-        return timed(tab, toggle.click, f"!{legend}" if attempt % 2 == 0 else legend)
+        return timed(tab, toggle.click, without if attempt % 2 == 0 else legend)
 
     def model(tab: Any, attempt: int) -> tuple[float, float]:
         top_left = f"document.querySelector('{MAP} .js-plotly-plot')?.data?.[0].z[0][0]"

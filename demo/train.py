@@ -32,7 +32,7 @@ from demo.recipes import LORA, PROJECTIONS, RECIPES, Recipe
 
 HERE = Path(__file__).parent
 CHECKPOINTS = HERE / "checkpoints"
-WORK = HERE / "work"
+WORK = HERE / "training"
 """Snapshots taken on the way; git ignores this folder."""
 
 OPTIMIZER = {

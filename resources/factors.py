@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,14 +33,6 @@ class StoredFactors:
     decomposition: Decomposition
     seconds: float
     found: bool
-
-
-@contextmanager
-def _released_after(lock: Any) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class FactorStore:
@@ -109,13 +100,11 @@ class FactorStore:
         from filelock import FileLock
 
         locks = self.folder / "locks"
-        lock = FileLock(locks / weight_hash[:_LOCK_STRIPE])
         try:
             locks.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            return FileLock(locks / weight_hash[:_LOCK_STRIPE]).acquire()
         except OSError:
             return nullcontext()
-        return _released_after(lock)
 
     def get_with_long(self, weight_hash: str, weight: torch.Tensor, device: str = "cpu") -> Decomposition:
         """Factors of a base, with its long vectors (float32), which every comparison with a descendant needs."""
