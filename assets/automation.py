@@ -71,7 +71,7 @@ def _waiting(tick: datetime) -> dict[str, Set[str]]:
     return dict(found)
 
 
-_SETTINGS = dg.AssetSelection.groups(SETTINGS_GROUP)
+_SETTINGS = dg.AssetSelection.groups(SETTINGS_GROUP, include_sources=True)
 """What the sensor observes is no asset to wait for: the rule of `freshness` has judged it already."""
 
 

@@ -1,4 +1,4 @@
-"""What every asset shares: the partition set, its declaration as Dagster takes it, and one materialization of a model."""
+"""What every asset shares: the partition set, its declaration in Dagster's terms, one materialization of a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import dagster as dg
 
 from assets.automation import fill_out_of_date
 from assets.freshness import asset_fingerprint
-from assets.groups import Asset, model_assets, open_workspace, tables_of
+from assets.groups import SETTINGS_GROUP, Asset, model_assets, open_workspace, tables_of
 from assets.models.catalogue import ensure_catalogued
 from resources import progress
 from resources.families import ModelEntry
@@ -72,7 +72,7 @@ def settings_specs() -> list[dg.AssetSpec]:
     return [
         dg.AssetSpec(
             name,
-            group_name="settings",
+            group_name=SETTINGS_GROUP,
             partitions_def=models,
             description="Observed by the sensor of registered models; a new version makes what depends on it stale.",
         )

@@ -155,7 +155,7 @@ class Workspace:
 
     @contextmanager
     def remembering(self, model_id: str) -> Iterator[Callable[[str], None]]:
-        """Around a reading of a model's files: the hash given inside is remembered for the files as they were before."""
+        """Around a reading of a model's files: remembers the hash given inside for the files as they were before."""
         location = self.location(model_id)
         signature = file_signature([folder for folder in (location.path, location.base) if folder])
         yield lambda content_hash: self.content_hashes.keep(signature, content_hash)

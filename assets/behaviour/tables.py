@@ -1,4 +1,7 @@
-"""Tables of the group `behaviour`: edits with their controls, scores, comparisons, texts and probes. Section numbers refer to docs/methods.md."""
+"""Tables of the group `behaviour`: edits with their controls, scores, comparisons, texts and probes.
+
+Section numbers refer to docs/methods.md.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from rotoscale.errors import RotoscaleError
         spec(
             "checkpoints",
             "models",
-            "Resolve a checkpoint (local folder, Hub snapshot, adapter on its base), verify every tensor, catalogue it.",
+            "A checkpoint (local folder, Hub snapshot, adapter on its base) resolved, verified and catalogued.",
             "safetensors",
         )
     ],

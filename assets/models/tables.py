@@ -1,4 +1,7 @@
-"""Tables of the group `models`: the catalogue of checkpoints. Section numbers refer to docs/methods.md."""
+"""Tables of the group `models`: the catalogue of checkpoints.
+
+Section numbers refer to docs/methods.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tables of the group `structure`: spectra, scale, rotation, and what became of every tensor. Section numbers refer to docs/methods.md."""
+"""Tables of the group `structure`: spectra, scale, rotation, and what became of every tensor.
+
+Section numbers refer to docs/methods.md.
+"""
 
 from __future__ import annotations
 
