@@ -24,7 +24,7 @@ def doctor() -> None:
     from resources.families import load_registry
     from resources.settings import load_settings, torch_device
     from resources.warehouse import TableStore, read
-    from resources.warehouse.tables import check_file
+    from resources.warehouse.tables import load_file
     from rotoscale.errors import RotoscaleError
 
     settings = load_settings()
@@ -44,7 +44,7 @@ def doctor() -> None:
         store = TableStore(settings.tables, contract())
         files = [(file, table) for table in contract() for file in store.files(table)]
         for file, table in files:
-            check_file(file, table)
+            load_file(file, table)
         return f"{len(files)} files readable"
 
     def published() -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from resources.atomic import replacing, sweep, write_text
 from resources.warehouse.contract import SCHEMA_VERSION, Contract, Table
-from resources.warehouse.tables import TableStore, WarehouseError, check_file
+from resources.warehouse.tables import TableStore, WarehouseError, load_file
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,18 +43,19 @@ class Published:
 def publish(tables: TableStore, folder: Path) -> Published:
     """Build the next DuckDB file from all table files and move the pointer to it.
 
-    Raises WarehouseError, leaving the last published file in place, when a table file cannot be read.
+    Raises WarehouseError, leaving the last published file in place, when a table file is damaged or the next file
+    cannot be written. What killed runs left in both folders is swept.
     """
-    import duckdb
     from filelock import FileLock
 
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         sweep(folder)
+        sweep(tables.folder)
         made_from = _state(tables)  # before reading: what arrives meanwhile is published next
         version = max((number for number, _ in _versions(folder)), default=0) + 1
         target = folder / f"warehouse-{version:06d}.duckdb"
-        with replacing(target) as temporary, duckdb.connect(str(temporary)) as connection:
+        with replacing(target) as temporary, _new_file(temporary, target) as connection:
             rows = {name: _fill(connection, table, tables.files(name)) for name, table in tables.contract.items()}
             _describe(connection, version, tables.contract)
         write_text(folder / _POINTER, target.name)
@@ -86,6 +86,21 @@ def _state(tables: TableStore) -> str:
     ]
     columns = [(name, [column.name for column in table.columns]) for name, table in tables.contract.items()]
     return hashlib.sha256(json.dumps([SCHEMA_VERSION, files, columns]).encode()).hexdigest()
+
+
+@contextmanager
+def _new_file(path: Path, target: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to a DuckDB file that is made at `path`; what DuckDB says of it, in our words."""
+    import duckdb
+
+    try:
+        with duckdb.connect(str(path)) as connection:
+            yield connection
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"{target} cannot be written ({_first_line(error)}); see that disk and memory are free, "
+            "then run `rotoscale publish`"
+        ) from error
 
 
 def current(folder: Path) -> Path | None:
@@ -163,9 +178,29 @@ def _check_published(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         raise WarehouseError(f"{path} has schema version {found}, this program reads {SCHEMA_VERSION}; {remedy}")
 
 
+def check_published(folder: Path) -> int:
+    """Read every block of the current published file, which DuckDB verifies; returns the file's version.
+
+    Raises WarehouseError when nothing was published, or the file is damaged.
+    """
+    import duckdb
+
+    with read(folder) as connection:
+        try:
+            for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+                connection.execute(f'SELECT bit_xor(hash(t)) FROM "{name}" AS t').fetchall()
+            (version,) = connection.execute("SELECT version FROM published").fetchone() or (0,)
+        except duckdb.Error as error:
+            raise _not_whole(current(folder) or folder, error) from error
+    return int(version)
+
+
 def _not_whole(path: Path, error: Exception) -> WarehouseError:
-    first_line = next(iter(str(error).splitlines()), type(error).__name__)
-    return WarehouseError(f"{path} is not a whole published file ({first_line}); run `rotoscale publish`")
+    return WarehouseError(f"{path} is not a whole published file ({_first_line(error)}); run `rotoscale publish`")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _versions(folder: Path) -> list[tuple[int, Path]]:
@@ -178,14 +213,16 @@ def _fill(connection: duckdb.DuckDBPyConnection, table: Table, files: list[Path]
     connection.execute(f'CREATE TABLE "{table.name}" ({columns})')
     if not files:
         return 0
-    there = set().union(*(check_file(file, table.name) for file in files))
-    names = ", ".join(f'"{column.name}"' for column in table.columns if column.name in there)
+    # Read through pyarrow, because DuckDB's own reader does not verify; one file at a time, because all may be large.
+    connection.execute(f"CREATE TEMP TABLE incoming ({columns})")
+    for file in files:
+        rows = load_file(file, table.name)
+        names = ", ".join(f'"{column.name}"' for column in table.columns if column.name in rows.schema.names)
+        connection.register("rows", rows)
+        connection.execute(f"INSERT INTO incoming BY NAME SELECT {names} FROM rows")
+        connection.unregister("rows")
     key = ", ".join(f'"{name}"' for name in table.key)
-    connection.execute(
-        f'INSERT INTO "{table.name}" BY NAME SELECT {names} '
-        f"FROM read_parquet($files, hive_partitioning = false, union_by_name = true) ORDER BY {key}",
-        {"files": [os.fspath(file) for file in files]},
-    )
+    connection.execute(f'INSERT INTO "{table.name}" SELECT * FROM incoming ORDER BY {key}; DROP TABLE incoming')
     (count,) = connection.execute(f'SELECT count(*) FROM "{table.name}"').fetchone() or (0,)
     return int(count)
 
