@@ -105,8 +105,7 @@ class Adapter:
             if found and found["role"] == "lora_magnitude_vector":
                 raise AdapterError(
                     f"{entry.path}: tensor {shown(name)!r} belongs to a DoRA adapter, which is not supported. Merge "
-                    "it with "
-                    "PEFT (merge_and_unload) and give the merged model."
+                    "it with PEFT (merge_and_unload) and give the merged model."
                 )
             if found and found["what"] == ".bias":
                 self._match_lora_bias(base, shapes, found["module"], entry)
@@ -124,8 +123,7 @@ class Adapter:
             raise AdapterError(
                 f"{entry.path}: tensor {shown(entry.name)!r} matches no tensor of the base {base.path} (looked for "
                 f"{shown(canonical)!r}; there are e.g. {listed(_nearest(canonical, shapes), 3)}). Give the base that "
-                "the adapter "
-                "was trained on."
+                "the adapter was trained on."
             )
         self.target[entry.name] = canonical
         return canonical
@@ -139,8 +137,7 @@ class Adapter:
         if set(roles) != {a, b}:
             raise AdapterError(
                 f"{entry.path}: module {shown(module)!r}: expected {a} and {b}, found {listed(sorted(roles))}. "
-                "Download the "
-                "adapter again."
+                "Download the adapter again."
             )
         place = self._place(base, shapes, module + ".weight", roles[a])
         self.target[roles[b].name] = place
@@ -148,8 +145,7 @@ class Adapter:
         if len(shape_a) != 2 or len(shape_b) != 2 or shape_a[0] != shape_b[1] or 0 in shape_a + shape_b:
             raise AdapterError(
                 f"{entry.path}: module {shown(module)!r}: expected {a} [r, in] and {b} [out, r], found "
-                f"{list(shape_a)} and "
-                f"{list(shape_b)}. Only linear and embedding layers are supported."
+                f"{list(shape_a)} and {list(shape_b)}. Only linear and embedding layers are supported."
             )
         product = (
             (shape_a[1], shape_b[0]) if embedding or self._is_transposed(base, place) else (shape_b[0], shape_a[1])
@@ -157,8 +153,7 @@ class Adapter:
         if shapes[place] != product and place not in self.replaced:
             raise AdapterError(
                 f"{entry.path}: module {shown(module)!r} changes a tensor of shape {list(product)}, the base "
-                f"{base.path} has "
-                f"{list(shapes[place])}. Give the base that the adapter was trained on."
+                f"{base.path} has {list(shapes[place])}. Give the base that the adapter was trained on."
             )
         self.low_rank[place] = LowRank(roles[a], roles[b], self.settings.scale(module, shape_a[0]), embedding)
 
@@ -174,8 +169,7 @@ class Adapter:
         if entry.shape != shapes[place]:
             raise AdapterError(
                 f"{entry.path}: tensor {shown(entry.name)!r}: expected {list(shapes[place])}, found "
-                f"{list(entry.shape)}. Give "
-                "the base that the adapter was trained on."
+                f"{list(entry.shape)}. Give the base that the adapter was trained on."
             )
         factor = self.inventory.tensors.get(entry.name.removesuffix("bias") + "weight")
         rank = factor.shape[1] if factor is not None and len(factor.shape) == 2 else self.settings.rank
@@ -189,8 +183,7 @@ class Adapter:
         if entry.shape != shapes[place] and not grown:
             raise AdapterError(
                 f"{entry.path}: tensor {shown(entry.name)!r}: expected {list(shapes[place])}, found "
-                f"{list(entry.shape)}. Give "
-                "the base that the adapter was trained on."
+                f"{list(entry.shape)}. Give the base that the adapter was trained on."
             )
         self.replaced[place] = entry
 

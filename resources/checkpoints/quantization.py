@@ -53,14 +53,12 @@ def refuse_packed(config: dict[str, Any], inventory: Inventory) -> str | None:
             evidence = f"; tensor {shown(packed[0])!r} is packed" if packed else ""
             raise QuantizedFormat(
                 f"{inventory.folder}: quantized with {shown(method)} (quantization_config{evidence}), which cannot be "
-                "read "
-                f"exactly. {_REMEDY}"
+                f"read exactly. {_REMEDY}"
             )
     elif packed:
         raise QuantizedFormat(
             f"{inventory.folder}: tensor {shown(packed[0])!r} belongs to a packed format, {packed[1]}, which cannot "
-            "be read "
-            f"exactly. {_REMEDY}"
+            f"be read exactly. {_REMEDY}"
         )
     return "fp8" if has_fp8 else None
 
@@ -127,8 +125,7 @@ def scale_of(entry: TensorEntry, inventory: Inventory, config: dict[str, Any]) -
         raise QuantizedFormat(
             f"{entry.path}: tensor {shown(entry.name)!r} is {entry.dtype} but has no scale (looked for "
             f"{listed(candidates)}); without it the weights are wrong by orders of magnitude. Download the checkpoint "
-            "again, "
-            "or use the unquantized one."
+            "again, or use the unquantized one."
         )
     values = read_whole(found).float()
     return Scale(*_aligned(values, entry, found, _block_size(config, inventory.folder)))
@@ -174,7 +171,6 @@ def _aligned(
         expected = f"blocks of {list(block)}" if block else "one scale, or one for each output row"
         raise ShapeMismatch(
             f"{scale.path}: tensor {shown(scale.name)!r}: expected {expected} of {shown(entry.name)!r} {list(shape)}, "
-            "found "
-            f"{list(scale.shape)}. Restore quantization_config.weight_block_size from the model's source."
+            f"found {list(scale.shape)}. Restore quantization_config.weight_block_size from the model's source."
         )
     return values, tuple(sharing)

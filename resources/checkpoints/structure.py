@@ -107,10 +107,8 @@ def _decoder_prefix(layout: Layout, inventory: Inventory) -> str:
             return prefix
     raise MissingTensor(
         f"{inventory.folder}: expected layers named {shown(layout.prefixes[0] + stem)}0... as {layout.name}.yaml "
-        "says, found "
-        f"{listed(sorted(inventory.tensors))}. Check that config.json belongs to these weights, or describe the "
-        "layout in "
-        "resources/checkpoints/architectures/."
+        f"says, found {listed(sorted(inventory.tensors))}. Check that config.json belongs to these weights, or "
+        "describe the layout in resources/checkpoints/architectures/."
     )
 
 
@@ -177,8 +175,7 @@ def _bind_block(
             return {}
         raise MissingTensor(
             f"{inventory.folder}: layer {layer} lacks {listed(best[2], 4)} ({block.name}: {best[1]}). Tensors found "
-            "in this "
-            f"layer: {listed(sorted(in_layer))}. Download the checkpoint again, or describe its layout in "
+            f"in this layer: {listed(sorted(in_layer))}. Download the checkpoint again, or describe its layout in "
             "resources/checkpoints/architectures/."
         )
     parts: list[tuple[MatrixKey, Part]] = []
@@ -208,8 +205,7 @@ def _parts(
         formula = f"{spec.groups} * ({' + '.join(spec.parts.values())}) outputs, {spec.in_features} inputs"
         raise ShapeMismatch(
             f"{entry.path}: tensor {shown(entry.name)!r}: expected {list(expected)} from config.json ({formula}), "
-            "found "
-            f"{list(entry.shape)}. Restore the configuration that belongs to these weights."
+            f"found {list(entry.shape)}. Restore the configuration that belongs to these weights."
         )
     slabs: list[int | None] = list(range(expected[0])) if spec.stacked else [None]
     for slab in slabs:
@@ -295,8 +291,7 @@ def _find_ends(
         raise MissingTensor(
             f"{inventory.folder}: config.json says that the output head is not tied to the embedding, but "
             f"{layout.head!r} is not in the weights. Download the checkpoint again, or set tie_word_embeddings to "
-            "true if it "
-            "is tied."
+            "true if it is tied."
         )
     if said and not tied:
         return  # a model without a head, as AutoModel saves it

@@ -30,8 +30,7 @@ def torch_dtype(entry: TensorEntry) -> torch.dtype:
     if DTYPES[entry.dtype][1] % 8 or not isinstance(dtype, torch.dtype):
         raise QuantizedFormat(
             f"{entry.path}: tensor {shown(entry.name)!r} is stored as {entry.dtype}, which cannot be read exactly. "
-            "Use the "
-            "unquantized checkpoint."
+            "Use the unquantized checkpoint."
         )
     return dtype
 
@@ -55,8 +54,7 @@ class Reader:
             self._context.__exit__(None, None, None)
             raise CheckpointError(
                 f"{self.entry.path}: expected at least {self.entry.end} bytes, found {status.st_size}: the file was "
-                "replaced "
-                "while it was in use. Start again."
+                "replaced while it was in use. Start again."
             )
         return self
 
