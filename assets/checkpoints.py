@@ -67,7 +67,7 @@ def catalogue(space: Workspace, entry: ModelEntry) -> dict[str, Any]:
     """
     checkpoint = space.checkpoint(entry.id)
     checkpoint.matrices()
-    content_hash = checkpoint.verify_and_hash(lambda done, total: progress.report(f"{entry.id}: reading", done, total))
+    verified = checkpoint.verify_and_hash(lambda done, total: progress.report(f"{entry.id}: reading", done, total))
     return {
         **_registered(entry),
         "revision": space.revision(entry),
@@ -78,7 +78,7 @@ def catalogue(space: Workspace, entry: ModelEntry) -> dict[str, Any]:
         "n_heads": checkpoint.n_heads,
         "n_kv_heads": checkpoint.n_kv_heads,
         "n_parameters": checkpoint.n_parameters,
-        "content_hash": content_hash,
+        "content_hash": verified.content_hash,
         "status": "ready",
         "status_reason": "",
     }

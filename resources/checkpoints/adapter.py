@@ -22,9 +22,8 @@ from resources.checkpoints.keys import ANALYSED, SKIPPED, TensorCoverage
 if TYPE_CHECKING:
     import torch
 
-    from resources.checkpoints.checkpoint import Checkpoint
     from resources.checkpoints.header import TensorEntry
-    from resources.checkpoints.structure import Part
+    from resources.checkpoints.parts import Part, Structure
 
 _ROLE = re.compile(
     r"^(?P<module>.+?)\.(?P<role>lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector)"
@@ -56,10 +55,8 @@ def base_folder(folder: Path, roots: Roots) -> Path:
     )
 
 
-def open_adapter(folder: Path, roots: Roots, base: Checkpoint) -> Adapter:
+def open_adapter(folder: Path, roots: Roots, base: Structure) -> Adapter:
     """Read an adapter's headers and find for each of its tensors the base tensor that it changes."""
-    if base.adapter is not None:
-        raise AdapterError(f"{folder}: its base {base.path} is an adapter itself. Merge that one first.")
     settings = read_settings(folder, roots)
     inventory = read_adapter_weights(folder, roots)
     return Adapter(folder, settings, inventory, base)
@@ -68,11 +65,10 @@ def open_adapter(folder: Path, roots: Roots, base: Checkpoint) -> Adapter:
 class Adapter:
     """What an adapter does to each tensor of its base, by canonical name."""
 
-    def __init__(self, folder: Path, settings: LoraSettings, inventory: Inventory, base: Checkpoint) -> None:
+    def __init__(self, folder: Path, settings: LoraSettings, inventory: Inventory, base: Structure) -> None:
         self.folder = folder
         self.settings = settings
         self.inventory = inventory
-        self.base_path = base.path
         self.low_rank: dict[str, LowRank] = {}
         self.replaced: dict[str, TensorEntry] = {}
         self.bias: dict[str, tuple[TensorEntry, float]] = {}
@@ -94,10 +90,9 @@ class Adapter:
         """Canonical names of the base tensors that the adapter changes."""
         return set(self.low_rank) | set(self.replaced) | set(self.bias)
 
-    def _match(self, base: Checkpoint) -> None:
-        structure = base.structure
-        shapes = {name: base.inventory.tensors[disk].shape for name, disk in structure.canonical.items()}
-        shapes[structure.head] = structure.others[structure.head].shape if structure.head in structure.others else ()
+    def _match(self, base: Structure) -> None:
+        shapes = {name: base.inventory.tensors[disk].shape for name, disk in base.canonical.items()}
+        shapes |= {end: base.stored_shape(end) or () for end in (base.embedding, base.head)}
         factors: dict[str, dict[str, TensorEntry]] = {}
         for name, entry in self.inventory.tensors.items():
             path = name.removeprefix("base_model.model.")
@@ -116,20 +111,20 @@ class Adapter:
         for module, roles in factors.items():
             self._match_factors(base, shapes, module, roles)
 
-    def _place(self, base: Checkpoint, shapes: dict[str, tuple[int, ...]], name: str, entry: TensorEntry) -> str:
+    def _place(self, base: Structure, shapes: dict[str, tuple[int, ...]], name: str, entry: TensorEntry) -> str:
         """The canonical base tensor for a name as the adapter has it."""
         canonical = base.layout.canonical(_WRAPPERS.sub("", name))
         if not shapes.get(canonical):
             raise AdapterError(
-                f"{entry.path}: tensor {shown(entry.name)!r} matches no tensor of the base {base.path} (looked for "
-                f"{shown(canonical)!r}; there are e.g. {listed(_nearest(canonical, shapes), 3)}). Give the base that "
-                "the adapter was trained on."
+                f"{entry.path}: tensor {shown(entry.name)!r} matches no tensor of the base {base.inventory.folder} "
+                f"(looked for {shown(canonical)!r}; there are e.g. {listed(_nearest(canonical, shapes), 3)}). Give the "
+                "base that the adapter was trained on."
             )
         self.target[entry.name] = canonical
         return canonical
 
     def _match_factors(
-        self, base: Checkpoint, shapes: dict[str, tuple[int, ...]], module: str, roles: dict[str, TensorEntry]
+        self, base: Structure, shapes: dict[str, tuple[int, ...]], module: str, roles: dict[str, TensorEntry]
     ) -> None:
         entry = next(iter(roles.values()))
         embedding = "lora_embedding_A" in roles or "lora_embedding_B" in roles
@@ -153,17 +148,17 @@ class Adapter:
         if shapes[place] != product and place not in self.replaced:
             raise AdapterError(
                 f"{entry.path}: module {shown(module)!r} changes a tensor of shape {list(product)}, the base "
-                f"{base.path} has {list(shapes[place])}. Give the base that the adapter was trained on."
+                f"{base.inventory.folder} has {list(shapes[place])}. Give the base that the adapter was trained on."
             )
         self.low_rank[place] = LowRank(roles[a], roles[b], self.settings.scale(module, shape_a[0]), embedding)
 
     @staticmethod
-    def _is_transposed(base: Checkpoint, canonical: str) -> bool:
-        disk = base.structure.canonical.get(canonical)
-        return any(part.transposed for part in base.structure.by_tensor.get(disk or "", {}).values())
+    def _is_transposed(base: Structure, canonical: str) -> bool:
+        disk = base.canonical.get(canonical)
+        return any(part.transposed for part in base.by_tensor.get(disk or "", {}).values())
 
     def _match_lora_bias(
-        self, base: Checkpoint, shapes: dict[str, tuple[int, ...]], module: str, entry: TensorEntry
+        self, base: Structure, shapes: dict[str, tuple[int, ...]], module: str, entry: TensorEntry
     ) -> None:
         place = self._place(base, shapes, module + ".bias", entry)
         if entry.shape != shapes[place]:
@@ -176,10 +171,10 @@ class Adapter:
         self.bias[place] = (entry, self.settings.scale(_WRAPPERS.sub("", module), rank))
 
     def _match_replacement(
-        self, base: Checkpoint, shapes: dict[str, tuple[int, ...]], path: str, entry: TensorEntry
+        self, base: Structure, shapes: dict[str, tuple[int, ...]], path: str, entry: TensorEntry
     ) -> None:
         place = self._place(base, shapes, path, entry)
-        grown = place in (base.structure.embedding, base.structure.head) and entry.shape[1:] == shapes[place][1:]
+        grown = place in (base.embedding, base.head) and entry.shape[1:] == shapes[place][1:]
         if entry.shape != shapes[place] and not grown:
             raise AdapterError(
                 f"{entry.path}: tensor {shown(entry.name)!r}: expected {list(shapes[place])}, found "
@@ -187,10 +182,10 @@ class Adapter:
             )
         self.replaced[place] = entry
 
-    def _tie(self, base: Checkpoint) -> None:
+    def _tie(self, base: Structure) -> None:
         """``ensure_weight_tying``: what happens to the embedding happens to the tied head."""
-        embedding, head = base.structure.embedding, base.structure.head
-        if not (self.settings.tie and base.tied_embeddings):
+        embedding, head = base.embedding, base.head
+        if not (self.settings.tie and base.tied):
             return
         if embedding in self.replaced:
             self.replaced.setdefault(head, self.replaced[embedding])
