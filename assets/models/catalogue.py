@@ -24,11 +24,11 @@ def catalogue(space: Workspace, entry: ModelEntry) -> dict[str, Any]:
     checkpoint = space.checkpoint(entry.id)
     checkpoint.matrices()
     with space.remembering(entry.id) as remember:
-        content_hash = checkpoint.verify_and_hash(
+        verified = checkpoint.verify_and_hash(
             lambda done, total: progress.report(f"{entry.id}: reading", done, total)
         )
-        remember(content_hash)
-    if space.content_hash(entry.id) != content_hash:
+        remember(verified.content_hash)
+    if space.content_hash(entry.id) != verified.content_hash:
         raise ChangedWhileRead(f"the files of {entry.id} were replaced while they were read; run again")
     return {
         **registered(entry),
@@ -40,7 +40,7 @@ def catalogue(space: Workspace, entry: ModelEntry) -> dict[str, Any]:
         "n_heads": checkpoint.n_heads,
         "n_kv_heads": checkpoint.n_kv_heads,
         "n_parameters": checkpoint.n_parameters,
-        "content_hash": content_hash,
+        "content_hash": verified.content_hash,
         "status": "ready",
         "status_reason": "",
     }
