@@ -10,7 +10,7 @@ from rotoscale.errors import MatrixError
 
 if TYPE_CHECKING:
     from resources.checkpoints import Checkpoint, MatrixKey
-    from rotoscale.change import TensorChange
+    from rotoscale.statistics import TensorChange
 
 
 def common_matrices(base: Checkpoint, post: Checkpoint) -> list[MatrixKey]:

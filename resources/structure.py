@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,13 @@ from resources.comparison import change_columns
 from resources.factors import FactorStore, StoredFactors
 from rotoscale import versions
 from rotoscale.errors import MatrixError
+from rotoscale.statistics import DecompositionQuality, RotationStatistics, ScaleStatistics, SingularValues
 
 if TYPE_CHECKING:
     import torch
 
     from resources.checkpoints import Checkpoint
-    from rotoscale.change import TensorChange
+    from rotoscale.statistics import TensorChange
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,24 @@ def decompose_matrix(task: DecompositionTask) -> dict[str, Any]:
 
     weight, hashed, stored = _factors(task.location, task.key, task.factors, task.device)
     decomposition = stored.decomposition
+    size = SingularValues(
+        rows=weight.shape[0],
+        cols=weight.shape[1],
+        rank=decomposition.numerical_rank,
+        singular_values=decomposition.singular_values.tolist(),
+    )
+    quality = DecompositionQuality(
+        residual=decomposition.residual,
+        orthogonality_error=decomposition.orthogonality_error,
+        kernel=decomposition.kernel,
+        weight_hash=hashed,
+        seconds=stored.seconds,
+    )
     return {
         **_place(task.key),
-        "rows": weight.shape[0],
-        "cols": weight.shape[1],
-        "rank": decomposition.numerical_rank,
-        "singular_values": decomposition.singular_values.tolist(),
+        **asdict(size),
         **asdict(spectrum(decomposition.singular_values)),
-        "residual": decomposition.residual,
-        "orthogonality_error": decomposition.orthogonality_error,
-        "kernel": decomposition.kernel,
-        "weight_hash": hashed,
-        "seconds": stored.seconds,
+        **asdict(quality),
     }
 
 
@@ -114,13 +122,13 @@ def compare_matrices(task: PairTask) -> dict[str, dict[str, Any]]:
     rows = _finished_pair(finished)
     if rows is None:
         change = tensor_change(base, post)
-        turned_rows = asdict(row_change(base, post))
+        rows_changed = row_change(base, post)
         scale, rotation = _statistics(task, base, hash_base, post, hash_post, change)
         del post  # as little as possible beside the simulated null's own matrices
-        rotation |= _null(task, base, hash_base, hash_post, change, rotation)
+        rotation = _with_null(rotation, task, base, hash_base, hash_post, change)
         rows = {
-            "scale_statistics": scale,
-            "rotation_statistics": {**rotation, **turned_rows},
+            "scale_statistics": asdict(scale),
+            "rotation_statistics": asdict(replace(rotation, **asdict(rows_changed))),
             "tensor_changes": {**change_columns(change), "shape": list(base.shape)},
         }
         write_text(finished, json.dumps(rows))
@@ -150,7 +158,7 @@ def _finished_pair(path: Path) -> dict[str, dict[str, Any]] | None:
 
 def _statistics(
     task: PairTask, base: torch.Tensor, hash_base: str, post: torch.Tensor, hash_post: str, change: TensorChange
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[ScaleStatistics, RotationStatistics]:
     from rotoscale.overlap import overlaps
     from rotoscale.rotation import rotation_statistics, unturned
     from rotoscale.scale import scale_statistics
@@ -158,60 +166,56 @@ def _statistics(
     store = FactorStore(task.factors)
     if hash_base == hash_post:
         same = store.get(hash_base, base, task.device).decomposition
+        rotation = unturned(same.shape, same.numerical_rank)
         scale = scale_statistics(same.singular_values, same.singular_values)
-        rotation = asdict(unturned(same.shape, same.numerical_rank))
-        return asdict(scale), {**rotation, "base_error": 0.0, "relative_change": 0.0}
+        return scale, replace(rotation, base_error=0.0, relative_change=0.0)
     first = store.get_with_long(hash_base, base, task.device)
     second = store.get(hash_post, post, task.device).decomposition
     scale = scale_statistics(first.singular_values, second.singular_values)
-    rotation = asdict(rotation_statistics(overlaps(base, first, post, second), scale.alpha_least_squares))
+    rotation = rotation_statistics(overlaps(base, first, post, second), scale.alpha_least_squares)
     post_norm = float(second.singular_values.norm())
-    rotation["base_error"] = change.norm / post_norm if post_norm else None
-    rotation["relative_change"] = change.relative_change
-    return asdict(scale), rotation
+    base_error = change.norm / post_norm if post_norm else None
+    return scale, replace(rotation, base_error=base_error, relative_change=change.relative_change)
 
 
-_NULL = (
-    "nf_null",
-    "nf_null_simulated",
-    "nf_null_low",
-    "nf_null_high",
-    "null_draws",
-    "null_seed",
-    "nf_over_null",
-)
-
-
-def _null(
-    task: PairTask, base: torch.Tensor, hash_base: str, hash_post: str, change: TensorChange, rotation: dict[str, Any]
-) -> dict[str, Any]:
-    """What noise of the change's size would have shown, by formula and where wanted by simulation."""
+def _with_null(
+    rotation: RotationStatistics,
+    task: PairTask,
+    base: torch.Tensor,
+    hash_base: str,
+    hash_post: str,
+    change: TensorChange,
+) -> RotationStatistics:
+    """The same beside what noise of the change's size would have shown, by formula and where wanted by simulation."""
     from rotoscale.decomposition import decompose
     from rotoscale.null import gaussian_step, null_draws, null_nf
     from rotoscale.overlap import overlaps
     from rotoscale.rotation import nf_of
 
-    found: dict[str, Any] = dict.fromkeys(_NULL)
-    found["nf_null"] = 0.0
     if hash_base == hash_post:
-        return found
+        return replace(rotation, nf_null=0.0)
     first = FactorStore(task.factors).get_with_long(hash_base, base, task.device)
-    found["nf_null"] = null_nf(first.singular_values[: first.numerical_rank], change.norm, first.shape)
+    null = null_nf(first.singular_values[: first.numerical_rank], change.norm, first.shape)
+    rotation = replace(rotation, nf_null=null)
     if task.simulate_null and first.numerical_rank > 0:
-        found["null_seed"] = _seed(task.seed, hash_base, hash_post)
-        found["null_draws"] = null_draws(first.shape)
+        seed, draws = _seed(task.seed, hash_base, hash_post), null_draws(first.shape)
+        cap = rotation.nf_unrelated or math.inf
         simulated = []
-        for draw in range(found["null_draws"]):
-            noisy = gaussian_step(base, change.norm, found["null_seed"] + draw)
-            nf = nf_of(overlaps(base, first, noisy, decompose(noisy, task.device)))
-            simulated.append(min(nf, rotation["nf_unrelated"]))
-        found["nf_null_simulated"] = statistics.median(simulated)
-        if len(simulated) > 1:
-            found["nf_null_low"], found["nf_null_high"] = min(simulated), max(simulated)
-    null = found["nf_null_simulated"] or found["nf_null"]
-    if null and rotation["nf"] is not None:
-        found["nf_over_null"] = rotation["nf"] / null
-    return found
+        for draw in range(draws):
+            noisy = gaussian_step(base, change.norm, seed + draw)
+            simulated.append(min(nf_of(overlaps(base, first, noisy, decompose(noisy, task.device))), cap))
+        several = len(simulated) > 1
+        rotation = replace(
+            rotation,
+            nf_null_simulated=statistics.median(simulated),
+            nf_null_low=min(simulated) if several else None,
+            nf_null_high=max(simulated) if several else None,
+            null_draws=draws,
+            null_seed=seed,
+        )
+    null = rotation.nf_null_simulated or null
+    over = rotation.nf / null if null and rotation.nf is not None else None
+    return replace(rotation, nf_over_null=over)
 
 
 def _factors(location: Location, key: MatrixKey, factors: Path, device: str) -> tuple[torch.Tensor, str, StoredFactors]:

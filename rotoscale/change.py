@@ -5,38 +5,13 @@ All sums are taken in float64, so that the cosine of a tensor with itself is one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from rotoscale.errors import MatrixError
+from rotoscale.statistics import RowChange, TensorChange
 
 _CHUNK = 1 << 19
 """Elements converted to float64 at a time: an embedding of a large vocabulary never exists in double as a whole."""
-
-
-@dataclass(frozen=True)
-class TensorChange:
-    """Change of one tensor from base to post; None where a norm is zero and the ratio has no meaning."""
-
-    relative_change: float | None
-    """|W_p - W_b| / |W_b|."""
-    cosine: float | None
-    identical_share: float
-    """Share of elements that are bit-identical after rounding both to the post's dtype."""
-    largest_change: float
-    base_norm: float
-    """|W_b|."""
-    norm: float
-    """|W_p - W_b|."""
-
-
-@dataclass(frozen=True)
-class RowChange:
-    """Magnitude and angle of a matrix's rows (METHODS 6, PAID line), averaged over rows that are not zero."""
-
-    row_norm_ratio: float | None
-    row_cosine: float | None
 
 
 def tensor_change(base: torch.Tensor, post: torch.Tensor) -> TensorChange:
@@ -79,4 +54,4 @@ def row_change(base: torch.Tensor, post: torch.Tensor) -> RowChange:
         kept += int(there.sum())
         ratio += float((pp[there] / bb[there]).sqrt().sum())
         cosine += float((bp[there] / (bb[there] * pp[there]).sqrt()).sum())
-    return RowChange(ratio / kept, cosine / kept) if kept else RowChange(None, None)
+    return RowChange(row_norm_ratio=ratio / kept, row_cosine=cosine / kept) if kept else RowChange()

@@ -6,14 +6,13 @@ He and Cao's claim is `U_p ~ U_b Q` and `V_p ~ V_b Q` with one shared orthogonal
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from rotoscale.linalg import full_svd, product
 from rotoscale.null import unrelated_nf
 from rotoscale.overlap import Overlaps
 from rotoscale.scale import band_slices
+from rotoscale.statistics import RotationStatistics
 
 PICTURE_SIZE = 64
 _POLAR_STEPS = 14
@@ -22,33 +21,6 @@ _LAST_STEP = 3.6e-4
 """A step leaves 3/4 of the square of the error before it: after one from here, Q is orthogonal to 1e-7."""
 INTRUDER_TOP = 10
 INTRUDER_COSINE = 0.5
-
-
-@dataclass(frozen=True)
-class RotationStatistics:
-    """Rotation of a post-trained matrix against its base. None where the matrix has no singular vectors."""
-
-    numerical_rank: int
-    nf: float | None
-    orth_distance: float | None
-    """|I_orth - I|_F, before the division by sqrt(r)."""
-    nf_unrelated: float
-    nf_top: float | None
-    nf_middle: float | None
-    nf_bottom: float | None
-    left_top: float | None
-    left_middle: float | None
-    left_bottom: float | None
-    right_top: float | None
-    right_middle: float | None
-    right_bottom: float | None
-    left_diagonal: list[float]
-    right_diagonal: list[float]
-    leak: float | None
-    formula_error: float | None
-    intruders: int | None
-    picture: list[float]
-    picture_size: int
 
 
 def rotation_statistics(overlap: Overlaps, alpha: float | None) -> RotationStatistics:
@@ -67,6 +39,8 @@ def rotation_statistics(overlap: Overlaps, alpha: float | None) -> RotationStati
     distance = _distance_to_identity(I_orth)
     bands = band_slices(r, max(8, r // 10))
     left, right = A.diagonal().abs(), B.diagonal().abs()
+    nf_of_band = [_distance_to_identity(I_orth[band, band]) / (band.stop - band.start) ** 0.5 for band in bands]
+    left_mean, right_mean = ([float(cosines[band].mean()) for band in bands] for cosines in (left, right))
     m, n = overlap.shape
     leaking = B if m < n else A
     picture = reduced_picture(I_orth)
@@ -75,12 +49,15 @@ def rotation_statistics(overlap: Overlaps, alpha: float | None) -> RotationStati
         nf=distance / r**0.5,
         orth_distance=distance,
         nf_unrelated=unrelated,
-        **{
-            f"nf_{name}": _distance_to_identity(I_orth[band, band]) / (band.stop - band.start) ** 0.5
-            for name, band in zip(("top", "middle", "bottom"), bands, strict=True)
-        },
-        **{f"left_{k}": float(left[b].mean()) for k, b in zip(("top", "middle", "bottom"), bands, strict=True)},
-        **{f"right_{k}": float(right[b].mean()) for k, b in zip(("top", "middle", "bottom"), bands, strict=True)},
+        nf_top=nf_of_band[0],
+        nf_middle=nf_of_band[1],
+        nf_bottom=nf_of_band[2],
+        left_top=left_mean[0],
+        left_middle=left_mean[1],
+        left_bottom=left_mean[2],
+        right_top=right_mean[0],
+        right_middle=right_mean[1],
+        right_bottom=right_mean[2],
         left_diagonal=left.tolist(),
         right_diagonal=right.tolist(),
         leak=0.0 if m == n else 1 - float(leaking.square().sum()) / r,
@@ -97,15 +74,33 @@ def unturned(shape: tuple[int, int], rank: int) -> RotationStatistics:
     if rank == 0:
         return _no_vectors(unrelated)
     size = min(PICTURE_SIZE, rank)
-    nf, cosines, picture = (0.0,) * 3, (1.0,) * 6, torch.eye(size).flatten().tolist()
     return RotationStatistics(
-        rank, 0.0, 0.0, unrelated, *nf, *cosines, [1.0] * rank, [1.0] * rank, 0.0, 0.0, 0, picture, size
+        numerical_rank=rank,
+        nf=0.0,
+        orth_distance=0.0,
+        nf_unrelated=unrelated,
+        nf_top=0.0,
+        nf_middle=0.0,
+        nf_bottom=0.0,
+        left_top=1.0,
+        left_middle=1.0,
+        left_bottom=1.0,
+        right_top=1.0,
+        right_middle=1.0,
+        right_bottom=1.0,
+        left_diagonal=[1.0] * rank,
+        right_diagonal=[1.0] * rank,
+        leak=0.0,
+        formula_error=0.0,
+        intruders=0,
+        picture=torch.eye(size).flatten().tolist(),
+        picture_size=size,
     )
 
 
 def _no_vectors(unrelated: float) -> RotationStatistics:
     """Statistics of a zero matrix, which has no singular vectors."""
-    return RotationStatistics(0, None, None, unrelated, *(None,) * 9, [], [], None, None, None, [], 0)
+    return RotationStatistics(numerical_rank=0, nf_unrelated=unrelated, picture_size=0)
 
 
 def nf_of(overlap: Overlaps) -> float:
