@@ -12,9 +12,10 @@ if TYPE_CHECKING:  # what a type checker sees of the names below
     from rotoscale.change import row_change, tensor_change
     from rotoscale.decomposition import Decomposition, decompose
     from rotoscale.errors import MatrixError, RotoscaleError
-    from rotoscale.null import gaussian_step, null_nf, unrelated_nf
-    from rotoscale.overlap import Overlaps, overlaps
-    from rotoscale.polar import nf_without_svd, polar_factor
+    from rotoscale.measure import PairStatistics, pair_statistics
+    from rotoscale.null import gaussian_perturbation, null_nf, unrelated_nf
+    from rotoscale.pair import MatrixPair
+    from rotoscale.polar import nearest_rotation, nf_without_svd, polar_factor
     from rotoscale.rotation import rotation_statistics
     from rotoscale.scale import scale_statistics
     from rotoscale.spectra import spectrum
@@ -24,10 +25,11 @@ _MODULES = {
     "decomposition": "decompose Decomposition",
     "spectra": "spectrum",
     "scale": "scale_statistics",
-    "overlap": "overlaps Overlaps",
+    "pair": "MatrixPair",
     "rotation": "rotation_statistics",
-    "null": "null_nf unrelated_nf gaussian_step",
-    "polar": "polar_factor nf_without_svd",
+    "null": "null_nf unrelated_nf gaussian_perturbation",
+    "measure": "pair_statistics PairStatistics",
+    "polar": "polar_factor nearest_rotation nf_without_svd",
     "change": "tensor_change row_change",
     "statistics": "Spectrum ScaleStatistics RotationStatistics TensorChange RowChange",
     "errors": "RotoscaleError MatrixError",

@@ -5,6 +5,8 @@ All sums are taken in float64, so that the cosine of a tensor with itself is one
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from rotoscale.errors import MatrixError
@@ -17,6 +19,8 @@ _CHUNK = 1 << 19
 def tensor_change(base: torch.Tensor, post: torch.Tensor) -> TensorChange:
     """Change of a tensor of any shape; the two may differ in dtype, not in shape.
 
+    A tensor that holds NaN has a change that is not a number either.
+
     Raises MatrixError when the shapes differ.
     """
     if base.shape != post.shape:
@@ -24,14 +28,15 @@ def tensor_change(base: torch.Tensor, post: torch.Tensor) -> TensorChange:
     identical = 0
     bb = pp = bp = dd = largest = 0.0
     for b, p in zip(base.flatten().split(_CHUNK), post.flatten().split(_CHUNK), strict=True):
-        identical += int(torch.count_nonzero(b.to(p.dtype) == p))
+        identical += int(torch.count_nonzero(_bits(b.to(p.dtype)) == _bits(p)))
         b, p = b.to(torch.float64), p.to(torch.float64)
         d = p - b
         bb += float(torch.dot(b, b))
         pp += float(torch.dot(p, p))
         bp += float(torch.dot(b, p))
         dd += float(torch.dot(d, d))
-        largest = max(largest, float(d.abs().max()) if d.numel() else 0.0)
+        found = float(d.abs().max()) if d.numel() else 0.0
+        largest = found if found > largest or math.isnan(found) else largest  # once not a number, it stays so
     return TensorChange(
         relative_change=(dd / bb) ** 0.5 if bb else None,
         cosine=bp / (bb * pp) ** 0.5 if bb and pp else None,
@@ -40,6 +45,14 @@ def tensor_change(base: torch.Tensor, post: torch.Tensor) -> TensorChange:
         base_norm=bb**0.5,
         norm=dd**0.5,
     )
+
+
+_OF_SIZE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def _bits(X: torch.Tensor) -> torch.Tensor:
+    """The bits of real numbers as integers: 0.0 and -0.0 differ, and a NaN is itself."""
+    return X.view(_OF_SIZE[X.element_size()])
 
 
 def row_change(base: torch.Tensor, post: torch.Tensor) -> RowChange:

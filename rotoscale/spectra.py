@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from rotoscale.statistics import Spectrum
@@ -24,5 +26,5 @@ def spectrum(s: torch.Tensor) -> Spectrum:
         spectral_norm=top,
         nuclear_norm=total,
         stable_rank=(frobenius / top) ** 2,
-        effective_rank=float(torch.tensor(entropy).exp()),
+        effective_rank=math.exp(entropy),
     )
