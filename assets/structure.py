@@ -15,13 +15,8 @@ from assets.common import CODE_VERSION, WorkspaceResource, dashboard_link, failu
 from assets.freshness import comparison_fingerprint, decomposition_fingerprint
 from resources import comparison, progress
 from resources.checkpoints import UNEXPLAINED
-from resources.structure import (
-    DecompositionTask,
-    PairTask,
-    compare_matrices,
-    decompose_matrix,
-    layers_with_null,
-)
+from resources.decomposing import DecompositionTask, decompose_matrix
+from resources.pairs import PairTask, compare_matrices, layers_with_null
 from resources.workspace import Workspace
 from rotoscale.errors import RotoscaleError
 
@@ -206,7 +201,7 @@ def compare_pair(space: Workspace, base_id: str, model: str) -> dict[str, list[d
     tables = {
         name: [pair[name] for pair in pairs] for name in ("scale_statistics", "rotation_statistics", "tensor_changes")
     }
-    tables["tensor_changes"] += comparison.other_changes(base, post)
+    tables["tensor_changes"] += comparison.other_changes(base, post, settings.pairs)
     tables["coverage"] = comparison.coverage(base, post)
     return tables
 

@@ -95,4 +95,3 @@ def machine() -> str:
         facts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
         facts.append(os.readlink("/proc/self/ns/pid"))
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
-

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # what a type checker sees of the names below
     from rotoscale.change import row_change, tensor_change
     from rotoscale.decomposition import Decomposition, decompose
     from rotoscale.errors import MatrixError, RotoscaleError
-    from rotoscale.measure import PairStatistics, pair_statistics
+    from rotoscale.measure import PairStatistics, pair_statistics, with_simulated_null
     from rotoscale.null import gaussian_perturbation, null_nf, unrelated_nf
     from rotoscale.pair import MatrixPair
     from rotoscale.polar import nearest_rotation, nf_without_svd, polar_factor
@@ -28,7 +28,7 @@ _MODULES = {
     "pair": "MatrixPair",
     "rotation": "rotation_statistics",
     "null": "null_nf unrelated_nf gaussian_perturbation",
-    "measure": "pair_statistics PairStatistics",
+    "measure": "pair_statistics PairStatistics with_simulated_null",
     "polar": "polar_factor nearest_rotation nf_without_svd",
     "change": "tensor_change row_change",
     "statistics": "Spectrum ScaleStatistics RotationStatistics TensorChange RowChange",
