@@ -21,7 +21,7 @@ from rotoscale.errors import RotoscaleError
 if TYPE_CHECKING:
     from resources.checkpoints import Checkpoint
     from resources.hub import Snapshot
-    from resources.structure import Location
+    from resources.location import Location
 
 
 FORGOTTEN = "forgotten"
@@ -65,7 +65,7 @@ class Workspace:
 
     def location(self, model_id: str) -> Location:
         """Where a model's checkpoint lies on disk, downloaded from the Hub if it comes from there."""
-        from resources.structure import Location
+        from resources.location import Location
 
         entry = self.registry.model(model_id)
         folder = self.folder(entry)

@@ -6,10 +6,10 @@ CHECKPOINT = "checkpoint-1"
 DECOMPOSITION = "svd-1"
 """Change it whenever the same weights could give other factors."""
 
-COMPARISON = "pair-2"
+COMPARISON = "pair-3"
 """Change it whenever the same pair of matrices could give other statistics."""
 
-EDIT = "edit-2"
+EDIT = "edit-3"
 """Part of every edited checkpoint's identity: change it whenever the same plan could give other weights."""
 
 EVALUATION = "evaluation-1"

@@ -24,9 +24,7 @@ def catalogue(space: Workspace, entry: ModelEntry) -> dict[str, Any]:
     checkpoint = space.checkpoint(entry.id)
     checkpoint.matrices()
     with space.remembering(entry.id) as remember:
-        verified = checkpoint.verify_and_hash(
-            lambda done, total: progress.report(f"{entry.id}: reading", done, total)
-        )
+        verified = checkpoint.verify_and_hash(lambda done, total: progress.report(f"{entry.id}: reading", done, total))
         remember(verified.content_hash)
     if space.content_hash(entry.id) != verified.content_hash:
         raise ChangedWhileRead(f"the files of {entry.id} were replaced while they were read; run again")

@@ -12,7 +12,7 @@ from assets.materializing import Materialization, WorkspaceResource, check_spec,
 from assets.structure import checks, plots
 from assets.structure.group import COMPARED
 from resources import comparison
-from resources.structure import PairTask, compare_matrices, layers_with_null
+from resources.pairs import PairTask, compare_matrices, layers_with_null
 from resources.workspace import Workspace
 
 Rows = list[dict[str, Any]]
@@ -132,6 +132,6 @@ def compare_pair(space: Workspace, base_id: str, model: str) -> dict[str, list[d
     tables = {
         name: [pair[name] for pair in pairs] for name in ("scale_statistics", "rotation_statistics", "tensor_changes")
     }
-    tables["tensor_changes"] += comparison.other_changes(base, post)
+    tables["tensor_changes"] += comparison.other_changes(base, post, settings.pairs)
     tables["coverage"] = comparison.coverage(base, post)
     return tables

@@ -6,7 +6,7 @@ import dagster as dg
 
 from assets.materializing import WorkspaceResource, check_spec, materializing, spec
 from assets.structure import checks, plots
-from resources.structure import DecompositionTask, decompose_matrix
+from resources.decomposing import DecompositionTask, decompose_matrix
 from resources.workspace import Workspace
 
 

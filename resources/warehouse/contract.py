@@ -60,6 +60,6 @@ PROVENANCE = (
 
 def table(name: str, asset: str, key: str, text: str, columns: str = "", *statistics: Any) -> Table:
     """A table from lines `name TYPE explanation`, then the fields of dataclasses of statistics; `key` holds words."""
-    parsed = [Column(*line.split(maxsplit=2)) for line in columns.strip().splitlines()]
+    parsed = [Column(*line.split(maxsplit=2)) for line in columns.splitlines() if line.strip()]
     parsed += [Column(*one) for statistic in statistics for one in described(statistic)]
     return Table(name, asset, tuple(key.split()), text, (*parsed, *PROVENANCE))
