@@ -20,7 +20,7 @@ from resources.checkpoints.errors import AdapterError, BadConfig, CheckpointErro
 from resources.checkpoints.files import MAX_CONFIG_BYTES, Roots, read_json, repository_root, safe_member
 from resources.checkpoints.inventory import ADAPTER_WEIGHTS, INDEX, SINGLE, Inventory, take_inventory
 from resources.checkpoints.keys import MatrixKey, TensorCoverage, Verified
-from resources.checkpoints.layout import find_layout
+from resources.checkpoints.known_layouts import find_layout
 from resources.checkpoints.parts import Structure
 from resources.checkpoints.quantization import refuse_packed, scale_of
 
