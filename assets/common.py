@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -42,12 +41,8 @@ class WorkspaceResource(dg.ConfigurableResource):
 
     def open(self) -> Workspace:
         """The workspace that this process works in."""
-        settings = load_settings()
-        if self.data:
-            settings = replace(settings, data=Path(self.data))
-        if self.families:
-            settings = replace(settings, families=Path(self.families))
-        return Workspace(settings)
+        given = {"data": self.data, "families": self.families}
+        return Workspace(load_settings(**{name: folder for name, folder in given.items() if folder}))
 
 
 def write(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from resources import progress, workers
+from resources import machine, progress, workers
 from resources.factors import FactorStore
 from resources.families import ModelEntry, Registry, load_registry
 from resources.settings import Settings
@@ -100,7 +100,7 @@ class Workspace:
             tasks,
             [workers.Work(*shape) for shape in shapes],
             workers=self.settings.workers if self.settings.device == "cpu" else 1,
-            memory_bytes=limit * 1e9 if limit else workers.available_memory(),
+            memory_bytes=limit * 1e9 if limit else machine.available_memory(),
             report=lambda done, total: progress.report(label, done, total),
         )
 
