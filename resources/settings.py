@@ -62,11 +62,15 @@ class Settings(BaseSettings):
         frozen=True, case_sensitive=True, env_ignore_empty=True, populate_by_name=True, extra="ignore"
     )
 
-    data: Folder = Field(PROJECT / "data", validation_alias="ROTOSCALE_DATA", description="a folder")
-    families: Folder = Field(PROJECT / "families", validation_alias="ROTOSCALE_FAMILIES", description="a folder")
-    architectures: Folder | None = Field(None, validation_alias="ROTOSCALE_ARCHITECTURES", description="a folder")
+    data: Folder = Field(default=PROJECT / "data", validation_alias="ROTOSCALE_DATA", description="a folder")
+    families: Folder = Field(
+        default=PROJECT / "families", validation_alias="ROTOSCALE_FAMILIES", description="a folder"
+    )
+    architectures: Folder | None = Field(
+        default=None, validation_alias="ROTOSCALE_ARCHITECTURES", description="a folder"
+    )
     requested_device: str = Field(
-        "cpu",
+        default="cpu",
         validation_alias="ROTOSCALE_DEVICE",
         pattern=r"^(auto|(cpu|cuda|mps)(:\d{1,3})?)$",
         description="cpu, cuda, cuda:N, mps or auto",
@@ -78,36 +82,36 @@ class Settings(BaseSettings):
         description="a whole number of at least 1",
     )
     memory_gigabytes: float | None = Field(
-        None,
+        default=None,
         validation_alias="ROTOSCALE_MEMORY_GB",
         ge=0,
         allow_inf_nan=False,
         description="a number of at least 0 (0: what is free)",
     )
     depth: Literal["auto", "standard", "full"] = Field(
-        "auto", validation_alias="ROTOSCALE_DEPTH", description="auto, standard or full"
+        default="auto", validation_alias="ROTOSCALE_DEPTH", description="auto, standard or full"
     )
     null_draws: int = Field(
-        0, validation_alias="ROTOSCALE_NULL_DRAWS", ge=0, description="a whole number of at least 0"
+        default=0, validation_alias="ROTOSCALE_NULL_DRAWS", ge=0, description="a whole number of at least 0"
     )
     null_layers: Annotated[int | None, BeforeValidator(_layers)] = Field(
-        None, validation_alias="ROTOSCALE_NULL_LAYERS", ge=0, description="all, or a whole number of at least 0"
+        default=None, validation_alias="ROTOSCALE_NULL_LAYERS", ge=0, description="all, or a whole number of at least 0"
     )
     control_draws: int = Field(
-        19, validation_alias="ROTOSCALE_CONTROL_DRAWS", ge=1, description="a whole number of at least 1"
+        default=19, validation_alias="ROTOSCALE_CONTROL_DRAWS", ge=1, description="a whole number of at least 1"
     )
     factor_gigabytes: float = Field(
-        50.0, validation_alias="ROTOSCALE_FACTOR_GB", ge=0, description="a number of at least 0"
+        default=50.0, validation_alias="ROTOSCALE_FACTOR_GB", ge=0, description="a number of at least 0"
     )
     seed: int = Field(
-        0,
+        default=0,
         validation_alias="ROTOSCALE_SEED",
         ge=0,
         le=_LARGEST_SEED,
         description=f"a whole number from 0 to {_LARGEST_SEED}",
     )
     keep_edits: Annotated[str, AfterValidator(str.strip)] = Field(
-        "", validation_alias="ROTOSCALE_KEEP_EDITS", description="all, none, or names of recipes with commas"
+        default="", validation_alias="ROTOSCALE_KEEP_EDITS", description="all, none, or names of recipes with commas"
     )
     """Empty leaves it to the model's size (resources/edits)."""
 
