@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        frozen=True, case_sensitive=True, env_ignore_empty=True, populate_by_name=True, extra="ignore"
+        frozen=True, case_sensitive=True, env_ignore_empty=True, populate_by_name=True, extra="forbid"
     )
 
     data: Folder = Field(default=PROJECT / "data", validation_alias="ROTOSCALE_DATA", description="a folder")
@@ -174,7 +174,9 @@ def load_settings(**given: Any) -> Settings:
     except ValidationError as error:
         wrong = error.errors()[0]
         value, variable = str(wrong["input"])[:80], wrong["loc"][0]
-        field = next(f for n, f in Settings.model_fields.items() if variable in (n, f.validation_alias))
+        field = next((f for n, f in Settings.model_fields.items() if variable in (n, f.validation_alias)), None)
+        if field is None:
+            raise TypeError(f"there is no setting {variable}") from None
         message = f"{variable}={value!r} is not {field.description}; correct it or unset it"
         raise SettingsError(message) from None
 

@@ -67,6 +67,8 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert load_settings(data=tmp_path / "other").data == tmp_path / "other"
     with pytest.raises(SettingsError, match="workers='0' is not a whole number"):
         load_settings(workers=0)
+    with pytest.raises(TypeError, match="no setting device"):
+        load_settings(device="cpu")  # its name is requested_device
     assert settings.Settings(data=tmp_path, families=tmp_path).workers == 3
     for name in VARIABLES:
         monkeypatch.setenv(name, "")
