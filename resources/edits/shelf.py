@@ -36,13 +36,13 @@ class ShelfError(RotoscaleError):
 
 
 def wanted_plans(family: Family) -> list[EditPlan]:
-    """The edits that a family wants: those it lists, else the default ones, else none where nothing would score them.
+    """The edits that a family wants: those it lists, else the default ones; none where nothing would score them.
 
     Raises PlanError or RecipeError when the family's recipes are wrong.
     """
-    if family.recipes:
-        return plans_of(family.recipes)
-    return default_plans() if family.evaluation.tasks else []
+    if not family.edits_wanted:
+        return []
+    return plans_of(family.recipes) if family.recipes else default_plans()
 
 
 class Shelf:
