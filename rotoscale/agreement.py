@@ -34,6 +34,7 @@ def agreement(
     seed: int = 0,
     dtype: torch.dtype | None = None,
     gains: bool | None = None,
+    draws: int = DRAWS,
 ) -> AgreementStatistics:
     """Agreement and energy budget of one matrix (m x n) at standard depth, from the base's vectors alone.
 
@@ -67,7 +68,7 @@ def agreement(
     energy = off_diagonal_energy(change.D)
     C = agreement_terms(change.D)
     by_chance = tau_rounding or 0.0  # only ever held against a matrix: p is never below that of the plain flips
-    test = sign_flip_test(C, seed, centres=(max(by_chance, 0.0), min(by_chance, 0.0)))
+    test = sign_flip_test(C, seed, draws=draws, centres=(max(by_chance, 0.0), min(by_chance, 0.0)))
     row = replace(
         row,
         tau=float(C.sum()),
@@ -75,12 +76,12 @@ def agreement(
         p_together=test.p_together,
         p_apart=test.p_apart,
         tau_rounding=tau_rounding,
-        n_flips=DRAWS,
+        n_flips=draws,
         seed=seed,
     )
     if gains is None:
         gains = abs(float(C.sum())) > WORTH_SAYING
-    return replace(row, **_beside_gains(change, energy, seed)) if gains else row
+    return replace(row, **_beside_gains(change, energy, seed, draws)) if gains else row
 
 
 def full_agreement(
@@ -126,7 +127,7 @@ def white_noise_p(tau: float, rank: int) -> float:
     return float(betaincc(half, half, (1 + tau) / 2))
 
 
-def _beside_gains(change: ChangeInBase, energy: float, seed: int) -> dict[str, Any]:
+def _beside_gains(change: ChangeInBase, energy: float, seed: int, draws: int) -> dict[str, Any]:
     """tau, its expectation and p after the best gains of rows and columns are taken out."""
     left = without_gains(change)
     D = in_base(change.base, change.T, left).double()
@@ -135,7 +136,7 @@ def _beside_gains(change: ChangeInBase, energy: float, seed: int) -> dict[str, A
     if off_diagonal_energy(D) <= NOTHING_LEFT * energy:
         return found
     C, expected = agreement_terms(D), gains_tau(change, seed)
-    test = sign_flip_test(C, seed, centres=(expected, expected))
+    test = sign_flip_test(C, seed, draws=draws, centres=(expected, expected))
     return found | {
         "tau_without_gains": float(C.sum()),
         "tau_without_gains_expected": expected,

@@ -114,7 +114,9 @@ def long_rows(change: ChangeInBase, rows: torch.Tensor) -> torch.Tensor:
 
 def off_diagonal_energy(D: torch.Tensor) -> float:
     """Sum of D_ij^2 over i != j."""
-    return float(D.square().sum() - D.diagonal().square().sum()) if D.numel() else 0.0
+    X = D.clone()  # the diagonal may be far larger: it must not be subtracted from a sum that it rules
+    X.fill_diagonal_(0)
+    return float(X.square_().sum())
 
 
 def rounding_floor(base: Decomposition, base_norm: float, post_norm: float, dtype: torch.dtype) -> float:
@@ -122,11 +124,12 @@ def rounding_floor(base: Decomposition, base_norm: float, post_norm: float, dtyp
 
     Storing W_post with unit roundoff u (half the dtype's eps; float32's for narrower ones) moves no element by more
     than `u |w|`, so the change by no more than `u |W_post|`. Computing D in float64 adds at most a small multiple of
-    `eps c (|W_base| + |W_post|)`, c the condition of the base. Narrower formats are looked at element by element
-    (`_rest`), because training with them makes real changes that are smaller than their rounding.
+    `eps c (|W_base| + |W_post|)`, c the base's condition where its long vectors are divided by s, else 1. Narrower
+    formats are looked at element by element (`_rest`), because training with them makes real changes that are smaller
+    than their rounding.
     """
     unit = min(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps) / 2
-    condition = base.condition if base.numerical_rank else 1.0
+    condition = base.condition if base.numerical_rank and base.long is None else 1.0
     return max(unit * post_norm, _ARITHMETIC * EPSILON * condition * (base_norm + post_norm))
 
 
@@ -144,7 +147,7 @@ def _rest(
 ) -> tuple[torch.Tensor, float, bool]:
     """`dW - scale W_base` in the dtype `work`, its norm, and whether rounding W_post to `dtype` explains all of it."""
     rest = torch.empty(W_base.shape, dtype=work, device=W_base.device)
-    unit = torch.finfo(dtype).eps / 2 * 1.01  # a hair more, for the error of the scale
+    unit = torch.finfo(dtype).eps / 2 * (1 + min(0.5, 4 / W_base.numel() ** 0.5))  # more, for the error of the scale
     tiny = torch.finfo(dtype).smallest_normal * unit
     total, rounded, flat, at = 0.0, True, rest.view(-1), 0
     for b, p in _rows(W_base, W_post):

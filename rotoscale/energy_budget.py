@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rotoscale.change_in_base import ChangeInBase
+from rotoscale.change_in_base import ChangeInBase, off_diagonal_energy
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,8 @@ def energy_budget(change: ChangeInBase) -> EnergyBudget | None:
         uneven = float((straight - s * (torch.dot(straight, s) / s.square().sum())).square().sum())
     else:
         along = uneven = 0.0
-    shared = float((D + D.T).square_().sum() - 4 * straight.square().sum()) / 4
-    apart = float((D - D.T).square_().sum()) / 4
-    shared, inside = max(shared, 0.0), along + uneven + max(shared, 0.0) + apart
+    shared, apart = off_diagonal_energy(D + D.T) / 4, off_diagonal_energy(D - D.T) / 4
+    inside = along + uneven + shared + apart
     return EnergyBudget(along / total, uneven / total, shared / total, apart / total, max(1 - inside / total, 0.0))
 
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import torch
 
 DRAWS = 99_999
-_BITS = 17  # the smallest group that has as many flips beside the identity
+"""Flips for one matrix."""
+
 _ELEMENTS_AT_A_TIME = 1 << 22
 _TIE = 1e-12
 
@@ -50,7 +51,7 @@ def sign_flip_test(
 def flipped_sums(C: torch.Tensor, seed: int, draws: int = DRAWS) -> torch.Tensor:
     """`e^T C e` (draws,) for draws random signs e other than the identity, C symmetric (r x r, float64)."""
     r = C.shape[0]
-    bits = max(_BITS, (r - 1).bit_length(), draws.bit_length())
+    bits = max((r - 1).bit_length(), draws.bit_length())  # distinct numbers, and enough flips beside the identity
     generator = torch.Generator().manual_seed(seed)
     numbers = torch.randperm(1 << bits, generator=generator)[:r].to(C.device)
     kept = torch.randperm((1 << bits) - 1, generator=generator)[:draws] + 1  # flip 0 is the identity
