@@ -24,7 +24,7 @@ SINGLE_PRECISION_SHARE = 1e-3
 """Off-diagonal share of the change (its scale taken out) below which D is computed in float64."""
 
 _ARITHMETIC = 16
-_SMALL_NORM = 1e-20
+_SMALL_NORM = 1e-12
 _ELEMENTS_AT_A_TIME = 1 << 16
 
 
@@ -79,7 +79,8 @@ def change_in_base(
     if not isfinite(norm):
         as_matrix(W_base), as_matrix(W_post)  # one of them says what is wrong
     scale = inner / base_norm**2 if base_norm else 0.0
-    single = base.condition <= SINGLE_PRECISION_CONDITION and norm > _SMALL_NORM
+    ordinary = norm > _SMALL_NORM and base_norm < 1 / _SMALL_NORM  # products neither under- nor overflow in float32
+    single = ordinary and base.condition <= SINGLE_PRECISION_CONDITION
     for work in (torch.float32, torch.float64) if single else (torch.float64,):
         rest, rest_norm, rounded = _rest(W_base, W_post, scale, work, dtype)
         T, rest = tall(W_base.to(work)), tall(rest)
