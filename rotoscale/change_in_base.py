@@ -4,8 +4,9 @@ Nothing of the post model is decomposed. The difference is taken first, in float
 taken out of it before any product, so that neither a small change nor a change of scale drowns what else there is.
 
 Where the long side's vectors are not kept, they are not formed either: for a tall matrix `D = S^-1 V^T (W^T dW) V`,
-one long product in place of three. Up to SINGLE_PRECISION_CONDITION float32 products do (measured: tau and shares
-within 1e-7 of float64); beyond it, or where D turns out to be all but diagonal, it is done in float64.
+one long product in place of three. For weights of at most float32 and not too small a matrix these are float32
+products, except for the components below s[0] / DIVISIBLE, where the division by s would show: their long vectors are
+formed, in float64. Where they are many, or D is all but diagonal, everything is.
 """
 
 from __future__ import annotations
@@ -16,16 +17,22 @@ from math import isfinite
 
 import torch
 
-from rotoscale.decomposition import SINGLE_PRECISION_CONDITION, Decomposition, tall
+from rotoscale.decomposition import Decomposition, tall
 from rotoscale.errors import MatrixError
 from rotoscale.linalg import EPSILON, as_matrix, product
+
+DIVISIBLE = 300.0
+"""Singular values down to s[0] / DIVISIBLE are divided by in float32."""
+
+SINGLE_PRECISION_RANK = 256
+"""Errors of single components reach tau divided by the rank; below this rank all is done in float64, at little cost."""
 
 SINGLE_PRECISION_SHARE = 1e-3
 """Off-diagonal share of the change (its scale taken out) below which D is computed in float64."""
 
 _ARITHMETIC = 16
 _SMALL_NORM = 1e-12
-_ELEMENTS_AT_A_TIME = 1 << 16
+_IN_CACHE, _ON_DEVICE = 1 << 16, 1 << 26  # elements at a time, on the CPU and on an accelerator
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,8 @@ def change_in_base(
         as_matrix(W_base), as_matrix(W_post)  # one of them says what is wrong
     scale = inner / base_norm**2 if base_norm else 0.0
     ordinary = norm > _SMALL_NORM and base_norm < 1 / _SMALL_NORM  # products neither under- nor overflow in float32
-    single = ordinary and base.condition <= SINGLE_PRECISION_CONDITION
+    large = base.numerical_rank >= SINGLE_PRECISION_RANK and _trailing(base) <= base.numerical_rank // 4
+    single = ordinary and large and W_base.dtype != torch.float64
     for work in (torch.float32, torch.float64) if single else (torch.float64,):
         rest, rest_norm, rounded = _rest(W_base, W_post, scale, work, dtype)
         T, rest = tall(W_base.to(work)), tall(rest)
@@ -97,12 +105,22 @@ def change_in_base(
 def in_base(base: Decomposition, T: torch.Tensor, X: torch.Tensor) -> torch.Tensor:
     """`U^T X V` (r x r) of a change X; T, X: base and change in the tall orientation, of one dtype."""
     r = base.numerical_rank
-    short = base.short[:, :r].to(T.dtype)
+    s, short = base.singular_values[:r], base.short[:, :r].to(T.dtype)
     if base.long is not None:
         D = product(base.long[:, :r].to(T.dtype).T, product(X, short))
     else:
-        D = product((short / base.singular_values[:r]).to(T.dtype).T, product(product(T.T, X), short))
+        D = product((short / s).to(T.dtype).T, product(product(T.T, X), short))
+        kept = r - _trailing(base) if T.dtype == torch.float32 else r
+        if kept < r:
+            long = product(T.double(), base.short[:, kept:r].contiguous()).div_(s[kept:]).float()
+            D[kept:] = product(product(long.T, X), short)
     return D.T.contiguous() if base.wide else D
+
+
+def _trailing(base: Decomposition) -> int:
+    """How many components are too small to be divided by in float32; none where the long vectors are kept."""
+    s = base.singular_values[: base.numerical_rank]
+    return 0 if base.long is not None else int((s * DIVISIBLE < s[:1]).sum())
 
 
 def long_rows(change: ChangeInBase, rows: torch.Tensor) -> torch.Tensor:
@@ -135,7 +153,7 @@ def rounding_floor(base: Decomposition, base_norm: float, post_norm: float, dtyp
 
 
 def _sums(W_base: torch.Tensor, W_post: torch.Tensor) -> tuple[float, float, float, float]:
-    """|dW|, |W_base|, |W_post| and <dW, W_base>, in float64, a few rows at a time: in the processor's cache."""
+    """|dW|, |W_base|, |W_post| and <dW, W_base>, in float64, a stretch at a time."""
     dd = bb = pp = db = 0.0
     for b, p in _rows(W_base, W_post):
         d = p - b
@@ -162,6 +180,7 @@ def _rest(
 
 def _rows(W_base: torch.Tensor, W_post: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Matching stretches of both matrices, flat and in float64."""
-    flat = (W.reshape(-1).split(_ELEMENTS_AT_A_TIME) for W in (W_base, W_post))
+    size = _IN_CACHE if W_base.device.type == "cpu" else _ON_DEVICE
+    flat = (W.reshape(-1).split(size) for W in (W_base, W_post))
     for b, p in zip(*flat, strict=True):
         yield b.double(), p.double()

@@ -74,15 +74,18 @@ def test_agrees_with_plain_float64(kind: str, shape: tuple[int, int], size: floa
         assert getattr(row, name) == pytest.approx(value, abs=1e-6), name
 
 
-@pytest.mark.parametrize("condition", [10.0, 900.0, 3e4])
+@pytest.mark.parametrize("shape", [(150, 60), (300, 256), (256, 256), (256, 300)], ids=str)
+@pytest.mark.parametrize("condition", [10.0, 290.0, 1e3, 3e4])
 @pytest.mark.parametrize("size", [1e-2, 1e-6])
-def test_stored_float32_weights_and_vectors_lose_nothing(condition: float, size: float) -> None:
-    W = matrix_with(np.geomspace(1, 1 / condition, 60), 150, 60, seed=3).float()
-    X = (W.double() + shared(0.1)(generator(4), W.double(), decompose(W)) * (100 * size)).double()
+def test_stored_float32_weights_and_vectors_lose_nothing(shape: tuple[int, int], condition: float, size: float) -> None:
+    W = matrix_with(np.geomspace(1, 1 / condition, min(shape)), *shape, seed=3).float()
     base = decompose(W)
+    X = W.double() + shared(0.1)(generator(4), W.double(), base) * (100 * size)
     stored = replace(base, long=base.long_vectors(W).float())
     expected = plain(W, X)
     for one in (base, stored):
+        single = change_in_base(one, W, X).T.dtype == torch.float32
+        assert single == (min(shape) >= 256 and (condition < 1e4 or one is stored))
         row = agreement(one, W, X, draws=99, dtype=torch.float64)
         for name in ("tau", *(f"share_{share}" for share in SHARES)):
             assert getattr(row, name) == pytest.approx(expected[name], abs=1e-6), name
