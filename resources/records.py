@@ -13,10 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from resources.atomic import write_text
+from resources.atomic import sweep, write_text
+from resources.trim import mark_used, trim
 from rotoscale.errors import RotoscaleError
 
 _log = logging.getLogger(__name__)
+
+LIMIT_BYTES = 5e9
+"""Size of a store of records after trimming: a pair of 7B models takes about 60 MB."""
+
+_DAY = 24 * 3600
 
 
 class RecordError(RotoscaleError):
@@ -46,12 +52,13 @@ def read_record(path: Path, *, version: str = "", check: Callable[[Any], Any] = 
     except (RecordError, OSError) as error:
         _log.warning("%s; it is made again", error)
         return None
-    if found != version:
-        return None
     try:
-        return value if check(value) else None
+        if found != version or not check(value):
+            return None
     except (AttributeError, LookupError, TypeError, ValueError):
         return None
+    mark_used(path, at_most_every=_DAY)
+    return value
 
 
 def load_record(path: Path) -> tuple[str, Any]:
@@ -69,6 +76,15 @@ def load_record(path: Path) -> tuple[str, Any]:
     if not isinstance(version, str) or digest != _digest(path, version, _compact(value)):
         raise RecordError(f"{path} is damaged or was edited: its content does not match its checksum")
     return version, value
+
+
+def trim_records(folder: Path, limit_bytes: float = LIMIT_BYTES) -> int:
+    """Remove the least recently used records under `folder` until at most `limit_bytes` remain, and leftovers.
+
+    Returns how many records went. A record is used when it is read, noted to the day.
+    """
+    sweep(folder)
+    return trim(folder.rglob("*.json"), limit_bytes)
 
 
 def _digest(path: Path, version: str, text: str) -> str:

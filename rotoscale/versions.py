@@ -1,5 +1,8 @@
 """Versions of the methods, part of the identity of everything stored. Light, so that freshness is judged quickly."""
 
+CHECKPOINT = "checkpoint-1"
+"""Change it whenever the same files could give another row of the catalogue."""
+
 DECOMPOSITION = "svd-1"
 """Change it whenever the same weights could give other factors."""
 

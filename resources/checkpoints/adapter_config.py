@@ -58,8 +58,7 @@ class LoraSettings:
         if rank != rank_found:
             raise AdapterError(
                 f"{self.path}: module {shown(module)!r}: expected rank {shown(rank)} (r, rank_pattern), found lora_A "
-                "with "
-                f"{rank_found} rows. Restore the adapter_config.json that was saved with these weights."
+                f"with {rank_found} rows. Restore the adapter_config.json that was saved with these weights."
             )
         if not _is_number(alpha):
             raise AdapterError(
@@ -82,8 +81,7 @@ def read_settings(folder: Path, roots: Roots) -> LoraSettings:
     if not any(start is plain or (isinstance(plain, str) and start == plain) for plain in _PLAIN_STARTS):
         raise AdapterError(
             f"{path}: init_lora_weights is {shown(start)!r}: the adapter belongs to a base that this initialisation "
-            "changed, "
-            f"which is not saved with it. {_REMEDY}"
+            f"changed, which is not saved with it. {_REMEDY}"
         )
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if not isinstance(rank, int) or isinstance(rank, bool) or not 0 < rank < 2**31:

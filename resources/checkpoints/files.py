@@ -52,8 +52,7 @@ def safe_member(folder: Path, name: str, roots: Roots) -> Path:
     if odd or pure.is_absolute() or ".." in pure.parts:
         raise UnsafePath(
             f"{folder}: the file name {shown(name)!r} leads out of the checkpoint folder. Download the checkpoint "
-            "again "
-            "from a source that you trust."
+            "again from a source that you trust."
         )
     path = folder / name
     try:
@@ -101,8 +100,7 @@ def read_exactly(path: Path, descriptor: int, buffer: memoryview, offset: int) -
         if count == 0:
             raise TruncatedFile(
                 f"{path}: expected at least {offset + len(buffer)} bytes, found {offset + done}: the file became "
-                "shorter "
-                "while it was read. Download it again."
+                "shorter while it was read. Download it again."
             )
         done += count
 

@@ -109,8 +109,7 @@ def read_header(path: Path) -> Header:
         if length > MAX_HEADER_BYTES:
             raise CorruptHeader(
                 f"{path}: the header claims {length} bytes, the format allows {MAX_HEADER_BYTES} and the file has "
-                f"{size}. "
-                f"It is no safetensors file, or damaged. {AGAIN}"
+                f"{size}. It is no safetensors file, or damaged. {AGAIN}"
             )
         if 8 + length > size:
             raise TruncatedFile(f"{path}: expected {8 + length} bytes for the header alone, found {size}. {AGAIN}")
@@ -165,8 +164,7 @@ def _check_cover(path: Path, entries: list[TensorEntry], data_start: int, size: 
         expected = max(entry.end for entry in entries)
         raise TruncatedFile(
             f"{path}: expected {expected} bytes, found {size}: the file is cut short at tensor {shown(cut.name)!r} "
-            "(bytes "
-            f"{cut.start} to {cut.end}). {AGAIN}"
+            f"(bytes {cut.start} to {cut.end}). {AGAIN}"
         )
     position, before = data_start, "the header"
     for entry in entries:

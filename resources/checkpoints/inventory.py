@@ -145,8 +145,7 @@ def _from_index(folder: Path, roots: Roots) -> Inventory:
         if entry is None:
             raise BadIndex(
                 f"{index}: names tensor {shown(tensor)!r} in {name}, which has no such tensor. The index does not "
-                "belong to "
-                "these shards. Download both again."
+                "belong to these shards. Download both again."
             )
         if entry.path != paths[name]:
             raise BadIndex(
@@ -157,8 +156,7 @@ def _from_index(folder: Path, roots: Roots) -> Inventory:
     if extra:
         raise BadIndex(
             f"{index}: the shards hold tensors that the index does not name: {listed(extra, 4)}. The index does not "
-            "belong "
-            "to these shards. Download both again."
+            "belong to these shards. Download both again."
         )
     return inventory
 

@@ -63,10 +63,15 @@ def test_what_another_machine_left_is_swept_by_age(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [names[1]]
 
 
-def test_a_failed_write_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
-    write_text(tmp_path / "file", "old")
-    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "file") as temporary:
+def fail(target: Path) -> None:
+    with replacing(target) as temporary:
         temporary.write_text("half")
         temporary.with_name(temporary.name + ".wal").write_text("journal")
         raise ZeroDivisionError
+
+
+def test_a_failed_write_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
+    write_text(tmp_path / "file", "old")
+    with pytest.raises(ZeroDivisionError):
+        fail(tmp_path / "file")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "old")]

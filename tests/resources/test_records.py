@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 from pathlib import Path
 
 import pytest
 
-from resources.records import RecordError, load_record, read_record, write_record
+from resources.records import RecordError, load_record, read_record, trim_records, write_record
 
 VALUE = {"nf": 0.1 + 0.2, "left": [1e-300, -0.0, 5.0], "text": "ä\n\u2028", "none": None, "of": {"b": 1, "a": [True]}}
 
@@ -84,3 +85,14 @@ def test_random_damage_never_raises(tmp_path: Path) -> None:
         path.write_bytes(whole[:start] + generator.randbytes(generator.randrange(8)) + whole[start + 4 :])
         found = read_record(path)
         assert found is None or json.dumps(found) == json.dumps(VALUE)
+
+
+def test_records_used_longest_ago_are_trimmed_first(tmp_path: Path) -> None:
+    paths = [tmp_path / "ab" / f"{number}.json" for number in range(4)]
+    for number, path in enumerate(paths):
+        write_record(path, VALUE)
+        os.utime(path, (1000 + number, 1000 + number))
+    assert read_record(paths[0]) == VALUE  # used just now
+    assert trim_records(tmp_path, 2.5 * paths[0].stat().st_size) == 2
+    assert [path.exists() for path in paths] == [True, False, False, True]
+    assert trim_records(tmp_path) == 0
