@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from resources import progress, workers
-from resources.atomic import write_text
 from resources.factors import FactorStore
 from resources.families import ModelEntry, Registry, load_registry
+from resources.records import read_record, write_record
 from resources.settings import Settings
 from resources.warehouse import Contract, Published, TableStore, is_published, publish
 from rotoscale.errors import RotoscaleError
 
 if TYPE_CHECKING:
     from resources.checkpoints import Checkpoint
+    from resources.checkpoints.keys import Verified
     from resources.hub import Snapshot
     from resources.location import Location
 
@@ -143,22 +144,33 @@ class Workspace:
             return rows[0]["content_hash"]
         if entry.hub and not read:
             raise NotReady(f"{model_id} was not read yet; materialize `checkpoints` for it first")
-        location = self.location(model_id)
-        signature = file_signature([folder for folder in (location.path, location.base) if folder])
+        signature = self.content_signature(model_id)
         found = self.content_hashes.find(signature)
         if found is None:
             if not read:
                 raise NotReady(f"the files of {model_id} changed; materialize `checkpoints` for it")
-            found = location.open().content_hash()
+            found = self.checkpoint(model_id).content_hash()
             self.content_hashes.keep(signature, found)
         return found
 
     @contextmanager
-    def remembering(self, model_id: str) -> Iterator[Callable[[str], None]]:
-        """Around a reading of a model's files: remembers the hash given inside for the files as they were before."""
+    def remembering(self, model_id: str, checkpoint: Checkpoint) -> Iterator[Callable[[Verified], None]]:
+        """Around a reading of a model's files: remembers the hashes given inside for the files as they were before."""
+        from resources.weight_hashes import WeightHashes
+
+        content = self.content_signature(model_id)
+        matrices = WeightHashes(checkpoint, self.settings.factors)
+
+        def remember(verified: Verified) -> None:
+            self.content_hashes.keep(content, verified.content_hash)
+            matrices.save(verified.matrix_hashes)
+
+        yield remember
+
+    def content_signature(self, model_id: str) -> list[tuple[str, int, int]]:
+        """Path, size and time of every file of a model's folders: a cheap sign that nothing changed."""
         location = self.location(model_id)
-        signature = file_signature([folder for folder in (location.path, location.base) if folder])
-        yield lambda content_hash: self.content_hashes.keep(signature, content_hash)
+        return file_signature([folder for folder in (location.path, location.base) if folder])
 
     def published_is_current(self) -> bool:
         """Whether everything that was written is published: a run may be killed between the two."""
@@ -185,12 +197,17 @@ def file_signature(folders: Iterable[Path]) -> list[tuple[str, int, int]]:
     ]
 
 
+def hash_of_file(file: Path) -> str:
+    """SHA-256 of a small file; empty where there is none."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
 def content_of_folder(folder: Path | None) -> list[tuple[str, str]]:
     """Name and hash of every file under a folder of small files, such as task files; nothing for None."""
     if folder is None:
         return []
     files = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return [(path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
+    return [(path.relative_to(folder).as_posix(), hash_of_file(path)) for path in files]
 
 
 class ContentHashes:
@@ -201,12 +218,13 @@ class ContentHashes:
 
     def find(self, signature: Any) -> str | None:
         """The hash of a checkpoint whose files look like this; None when it was never taken."""
-        try:
-            return (self.folder / fingerprint(signature)).read_text(encoding="ascii") or None
-        except OSError:
-            return None
+        found = read_record(self._file(signature), check=lambda value: isinstance(value["content_hash"], str))
+        return found and found["content_hash"]
 
     def keep(self, signature: Any, content_hash: str) -> None:
         """Remember a hash; a full disk costs the remembering only."""
         with suppress(OSError):
-            write_text(self.folder / fingerprint(signature), content_hash)
+            write_record(self._file(signature), {"content_hash": content_hash})
+
+    def _file(self, signature: Any) -> Path:
+        return self.folder / f"{fingerprint(signature)}.json"

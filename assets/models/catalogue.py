@@ -23,9 +23,9 @@ def catalogue(space: Workspace, entry: ModelEntry) -> dict[str, Any]:
     """
     checkpoint = space.checkpoint(entry.id)
     checkpoint.matrices()
-    with space.remembering(entry.id) as remember:
+    with space.remembering(entry.id, checkpoint) as remember:
         verified = checkpoint.verify_and_hash(lambda done, total: progress.report(f"{entry.id}: reading", done, total))
-        remember(verified.content_hash)
+        remember(verified)
     if space.content_hash(entry.id) != verified.content_hash:
         raise ChangedWhileRead(f"the files of {entry.id} were replaced while they were read; run again")
     return {

@@ -7,13 +7,15 @@ from typing import Any
 from assets.groups import Asset, Group
 from assets.models.tables import TABLES
 from resources.families import ModelEntry
-from resources.workspace import Workspace
+from resources.workspace import Workspace, hash_of_file
 from rotoscale import versions
 
 
 def _registered_as(space: Workspace, entry: ModelEntry) -> Any:
-    """What the registry says of a model; a folder may move, a Hub revision is part of what it is."""
-    return [entry.family, entry.role, entry.base, entry.method, entry.hub and entry.source]
+    """What the registry and the config say of a model; a folder may move, a Hub revision is part of what it is."""
+    registered = [entry.family, entry.role, entry.base, entry.method, entry.hub and entry.source]
+    configs = [] if entry.path is None else [entry.path / name for name in ("config.json", "adapter_config.json")]
+    return [registered, [hash_of_file(file) for file in configs]]
 
 
 GROUP = Group(
