@@ -219,6 +219,12 @@ class MatrixPair:
         """The post model's matrix without its compared components (m x n); None when nothing is left."""
         return self._rest(self.post, self.of_post)
 
+    @staticmethod
+    def composed(U: torch.Tensor, s: torch.Tensor, V: torch.Tensor, rest: torch.Tensor | None = None) -> torch.Tensor:
+        """`U diag(s) V^T + rest` (m x n) of U (m x r), s (r,) and V (n x r)."""
+        W = product(U * s, V.T) if U.shape[0] <= V.shape[0] else product(U, (V * s).T)
+        return W if rest is None else W.add_(rest)
+
     @property
     def _device(self) -> torch.device:
         return self.given[0].device if self._base_factors is None else self._base_factors.short.device
@@ -246,10 +252,4 @@ class MatrixPair:
         return Factors(U, factors.singular_values[: self.rank], V)
 
     def _rest(self, W: torch.Tensor, factors: Factors) -> torch.Tensor | None:
-        return None if self.rank == min(self.shape) else W - compose(*factors)
-
-
-def compose(U: torch.Tensor, s: torch.Tensor, V: torch.Tensor, rest: torch.Tensor | None = None) -> torch.Tensor:
-    """`U diag(s) V^T + rest` (m x n) of U (m x r), s (r,) and V (n x r)."""
-    W = product(U * s, V.T) if U.shape[0] <= V.shape[0] else product(U, (V * s).T)
-    return W if rest is None else W.add_(rest)
+        return None if self.rank == min(self.shape) else W - self.composed(*factors)
