@@ -29,6 +29,10 @@ concurrency:
     max_concurrent_runs: 2
   pools:
     default_limit: 1
+run_monitoring:
+  enabled: true
+  # A run that was killed keeps its slot of a pool; without this, for ever.
+  free_slots_after_run_end_seconds: 30
 """
 
 
@@ -87,9 +91,10 @@ def materialize(
 
     from assets.definitions import defs
     from assets.models.sensors import add_keys
+    from assets.slots import watched
 
     job = defs.resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.get() as instance, bar(console):
+    with dg.DagsterInstance.get() as instance, bar(console), watched(instance, console.print):
         add_keys(instance, list(work))
         for model in work:
             # Judged again: what came before may have changed what this one needs.
@@ -110,10 +115,13 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, assets: Sequen
     """Run some assets of one model in this process; the reason of the failure, or nothing."""
     import dagster as dg
 
+    from assets.slots import process_tag
+
     result = job.execute_in_process(
         instance=instance,
         partition_key=model,
         asset_selection=[dg.AssetKey(asset) for asset in assets],
+        tags=process_tag(),
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from resources.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from resources.checkpoints.errors import (
     AdapterError,
+    BadArchitectureFile,
     BadConfig,
     BadIndex,
     CheckpointError,
@@ -43,6 +44,7 @@ __all__ = [
     "SKIPPED",
     "UNEXPLAINED",
     "AdapterError",
+    "BadArchitectureFile",
     "BadConfig",
     "BadIndex",
     "Checkpoint",

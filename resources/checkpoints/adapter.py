@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resources.checkpoints.adapter_config import LoraSettings, base_name, read_settings
+from resources.checkpoints.adapter_config import LoraSettings, ModuleScales, base_name, read_settings
 from resources.checkpoints.errors import AdapterError, listed, shown
 from resources.checkpoints.files import Roots
 from resources.checkpoints.inventory import Inventory, read_adapter_weights
@@ -68,6 +68,7 @@ class Adapter:
     def __init__(self, folder: Path, settings: LoraSettings, inventory: Inventory, base: Structure) -> None:
         self.folder = folder
         self.settings = settings
+        self.scales = ModuleScales(settings)
         self.inventory = inventory
         self.low_rank: dict[str, LowRank] = {}
         self.replaced: dict[str, TensorEntry] = {}
@@ -150,7 +151,7 @@ class Adapter:
                 f"{entry.path}: module {shown(module)!r} changes a tensor of shape {list(product)}, the base "
                 f"{base.inventory.folder} has {list(shapes[place])}. Give the base that the adapter was trained on."
             )
-        self.low_rank[place] = LowRank(roles[a], roles[b], self.settings.scale(module, shape_a[0]), embedding)
+        self.low_rank[place] = LowRank(roles[a], roles[b], self.scales.scale(module, shape_a[0]), embedding)
 
     @staticmethod
     def _is_transposed(base: Structure, canonical: str) -> bool:
@@ -168,7 +169,7 @@ class Adapter:
             )
         factor = self.inventory.tensors.get(entry.name.removesuffix("bias") + "weight")
         rank = factor.shape[1] if factor is not None and len(factor.shape) == 2 else self.settings.rank
-        self.bias[place] = (entry, self.settings.scale(_WRAPPERS.sub("", module), rank))
+        self.bias[place] = (entry, self.scales.scale(_WRAPPERS.sub("", module), rank))
 
     def _match_replacement(
         self, base: Structure, shapes: dict[str, tuple[int, ...]], path: str, entry: TensorEntry

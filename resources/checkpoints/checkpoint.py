@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from resources.checkpoints.adapter_config import ADAPTER_CONFIG
 from resources.checkpoints.assembly import build
-from resources.checkpoints.errors import AdapterError, CheckpointError, MissingTensor, shown
+from resources.checkpoints.errors import AdapterError, BadConfig, CheckpointError, MissingTensor, shown
 from resources.checkpoints.files import MAX_CONFIG_BYTES, Roots, read_json, repository_root, safe_member
 from resources.checkpoints.inventory import ADAPTER_WEIGHTS, INDEX, SINGLE, Inventory, take_inventory
 from resources.checkpoints.keys import MatrixKey, TensorCoverage, Verified
-from resources.checkpoints.layout import find_layout
+from resources.checkpoints.known_layouts import find_layout
 from resources.checkpoints.parts import Structure
 from resources.checkpoints.quantization import refuse_packed, scale_of
 
@@ -57,6 +57,7 @@ def open_checkpoint(
             return Checkpoint(folder, bare.config, bare.inventory, bare.roots, adapter)
         inventory = take_inventory(folder, roots)
         config = read_json(safe_member(folder, CONFIG, roots), MAX_CONFIG_BYTES)
+        _refuse_other_weights(folder, config, inventory)
         return Checkpoint(folder, config, inventory, roots)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be read ({error.strerror or error}). Check the permissions.") from None
@@ -84,6 +85,17 @@ def is_adapter(folder: Path) -> bool:
             "Keep one of them per folder."
         )
     return not whole
+
+
+def _refuse_other_weights(folder: Path, config: dict[str, Any], inventory: Inventory) -> None:
+    """CheckpointError when config.json sends transformers to other weights than those that were found."""
+    named = config.get("transformers_weights")
+    found = INDEX if inventory.index is not None else SINGLE
+    if named is not None and named != found:
+        raise BadConfig(
+            f"{folder / CONFIG}: transformers_weights names {shown(named)!r}, which transformers would load in place "
+            f"of {found}. Keep one model per folder: rename that file to {found}, or delete the setting."
+        )
 
 
 class Checkpoint:

@@ -16,7 +16,7 @@ from checkpoint_zoo import EXPERTS, HEADS, KV, MODELS, Example, H, example
 from safetensors.torch import load_file, save_file
 
 from resources.checkpoints import UNEXPLAINED, MatrixKey, open_checkpoint, weight_hash
-from resources.checkpoints.layout import layouts
+from resources.checkpoints.known_layouts import layouts
 
 Zoo = Callable[[str], Example]
 
