@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from resources.edits.plan import EditPlan, default_plans, plans_of, read_plan
 from rotoscale import versions
 from rotoscale.errors import RotoscaleError
+from rotoscale.recipes import find_recipe
 
 if TYPE_CHECKING:
     from resources.edits.build import Builder
@@ -89,8 +90,6 @@ class Shelf:
             return sum(file.stat().st_size for file in self.builder.post.files()) <= KEEP_ALL_BELOW
         if setting in ("all", "none"):
             return setting == "all"
-        from rotoscale.recipes import find_recipe
-
         return plan.recipe in [find_recipe(name.strip()).name for name in setting.split(",")]
 
     @cached_property
