@@ -187,10 +187,10 @@ class Adapter:
         embedding, head = base.embedding, base.head
         if not (self.settings.tie and base.tied):
             return
-        if embedding in self.replaced:
-            self.replaced.setdefault(head, self.replaced[embedding])
+        if embedding in self.replaced:  # PEFT saves the head's copy too
+            self.replaced[head] = self.replaced[embedding]
         if embedding in self.low_rank:
-            self.low_rank.setdefault(head, self.low_rank[embedding])
+            self.low_rank[head] = self.low_rank[embedding]
 
     def replacement(self, name: str) -> TensorEntry | None:
         """The tensor that the adapter puts in place of a base tensor (``modules_to_save``, trained biases)."""
