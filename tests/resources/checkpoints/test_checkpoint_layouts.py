@@ -186,13 +186,13 @@ def test_stacked_experts_in_the_other_orientation(zoo: Zoo, tmp_path: Path) -> N
     """Qwen3-VL-MoE publishes [experts, in, out] where Qwen3-MoE in memory has [experts, out, in]: data, not a guess."""
     zoo("qwen3_moe").model.save_pretrained(tmp_path, save_original_format=False)
     tensors = load_file(tmp_path / "model.safetensors")
-    turned = {
+    transposed = {
         name.replace("model.", "model.language_model.", 1): (
             value.transpose(1, 2).contiguous() if value.dim() == 3 else value
         )
         for name, value in tensors.items()
     }
-    save_file(turned, tmp_path / "model.safetensors")
+    save_file(transposed, tmp_path / "model.safetensors")
     text = json.loads((tmp_path / "config.json").read_text()) | {"model_type": "qwen3_vl_moe_text"}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3_vl_moe", "text_config": text}))
     plain, other = open_checkpoint(zoo("qwen3_moe").path), open_checkpoint(tmp_path)
