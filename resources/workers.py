@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from resources.staged import each
+from resources.threads import arithmetic_threads
 from rotoscale.errors import RotoscaleError
 
 Task = TypeVar("Task")
@@ -76,9 +77,7 @@ def run(
     order = sorted(range(len(tasks)), key=lambda i: -sizes[i].cost)
     done = 0.0
     if workers == 1 or len(tasks) == 1 or total < _WORTH_WORKERS:
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1):
+        with arithmetic_threads(1):
             for i, result in zip(order, each(function, [tasks[i] for i in order]), strict=True):
                 results[i] = result
                 done += sizes[i].cost
