@@ -41,7 +41,7 @@ def compare(base: str, post: str, json_file: Path | None) -> None:
 
     The same pair again takes seconds; a killed run goes on where it stopped.
     """
-    from assets.freshness import STRUCTURE
+    from assets.groups import structural_assets
     from command_line import show
     from command_line.running import materialize, open_workspace
     from resources.families import register_local
@@ -54,7 +54,7 @@ def compare(base: str, post: str, json_file: Path | None) -> None:
         space.settings.local_families, base, post, shipped=[space.settings.families]
     )
     space.refresh()
-    outcome = materialize(space, [post_entry.id], show.errors(), STRUCTURE)
+    outcome = materialize(space, [post_entry.id], show.errors(), structural_assets())
     if outcome.failed:
         raise RotoscaleError("; ".join(f"{model}: {reason}" for model, reason in outcome.failed.items()))
     with read(space.settings.published) as connection:

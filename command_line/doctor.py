@@ -19,10 +19,11 @@ _PACKAGES = ("torch", "transformers", "peft", "safetensors", "dagster", "duckdb"
 @workspace_options
 def doctor() -> None:
     """Check the installation, the device, the folders and every table file; exit code 1 if anything is wrong."""
+    from assets.groups import contract
     from command_line import show
     from resources.families import load_registry
     from resources.settings import load_settings, torch_device
-    from resources.warehouse import TABLES, TableStore, read
+    from resources.warehouse import TableStore, read
     from resources.warehouse.tables import load_file
     from rotoscale.errors import RotoscaleError
 
@@ -40,8 +41,8 @@ def doctor() -> None:
             rows.append([name, "WRONG", str(error)])
 
     def table_files() -> str:
-        store = TableStore(settings.tables)
-        files = [(file, table) for table in TABLES for file in store.files(table)]
+        store = TableStore(settings.tables, contract())
+        files = [(file, table) for table in contract() for file in store.files(table)]
         for file, table in files:
             load_file(file, table)
         return f"{len(files)} files readable"

@@ -66,7 +66,7 @@ def edit(base: str, post: str, recipe: str, out: Path, **options: Any) -> None:
     from resources import progress
     from resources.edits.build import Builder
     from resources.families import unregistered
-    from resources.structure import Location
+    from resources.location import Location
 
     plan = _plan(recipe, options)
     space = open_workspace()

@@ -23,7 +23,7 @@ def run(models: tuple[str, ...]) -> None:
     from resources.warehouse.summary import summarize
 
     space = open_workspace()
-    wanted = list(models) or [entry.id for entry in space.registry.automatic()]
+    wanted = list(models) or [entry.id for entry in space.wanted()]
     outcome = materialize(space, wanted, show.errors())
     console = show.output()
     with read(space.settings.published) as connection:

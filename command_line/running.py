@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from command_line import interrupts
 from resources import progress
 from resources.settings import load_settings, torch_device
-from resources.workspace import Workspace
 
 if TYPE_CHECKING:
     import dagster as dg
     from rich.console import Console
+
+    from resources.workspace import Workspace
 
 _DAGSTER_YAML = """\
 # Written by rotoscale when the folder is first used; edit it freely.
@@ -48,11 +49,13 @@ class Outcome:
 
 def open_workspace() -> Workspace:
     """The workspace of the settings, after checking that the device is there."""
+    from assets import groups
+
     settings = load_settings()
     if settings.device != "cpu":
         os.environ["ROTOSCALE_DEVICE"] = torch_device(settings.device)
         settings = load_settings()
-    return Workspace(settings)
+    return groups.open_workspace(settings)
 
 
 def prepare_home(space: Workspace) -> None:
@@ -72,9 +75,8 @@ def materialize(
 
     `assets` narrows what is brought up to date. A model that fails is reported and the others go on.
     """
-    from assets.freshness import FINGERPRINTS, pending
+    from assets.freshness import pending
 
-    assets = tuple(FINGERPRINTS) if assets is None else assets
     outcome = Outcome()
     work: dict[str, list[str]] = {}
     for entry in space.registry.closure(models):
@@ -89,7 +91,7 @@ def materialize(
     import dagster as dg
 
     from assets.definitions import defs
-    from assets.sensors import add_keys
+    from assets.models.sensors import add_keys
     from assets.slots import watched
 
     job = defs.resolve_implicit_global_asset_job_def()

@@ -38,7 +38,7 @@ def ui(port: int, dashboard_port: int) -> None:
     prepare_home(space)
     import dagster as dg
 
-    from assets.sensors import add_keys, automatic_keys
+    from assets.models.sensors import add_keys, wanted_keys
 
     # The servers run in the project's folder, so that relative paths would mean something else to them.
     os.environ["ROTOSCALE_DATA"] = str(space.settings.data)
@@ -49,7 +49,7 @@ def ui(port: int, dashboard_port: int) -> None:
     logs = space.settings.data / "logs"
     console = show.output()
     with dg.DagsterInstance.get() as instance:
-        add_keys(instance, automatic_keys(space))
+        add_keys(instance, wanted_keys(space))
         release_runs(instance)
         console.print(f"Dagster UI: http://127.0.0.1:{port}\nDashboard:  {launch.address(dashboard_port)}")
         console.print(f"Data in {space.settings.data}, logs in {logs}; Ctrl-C stops both.", soft_wrap=True)

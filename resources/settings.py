@@ -80,6 +80,11 @@ class Settings:
         return self.data / "evaluations"
 
     @property
+    def content_hashes(self) -> Path:
+        """Hashes of checkpoints, remembered by their files' sizes and times."""
+        return self.data / "content-hashes"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's instance."""
         return self.data / "dagster"

@@ -1,8 +1,10 @@
 """Running one function over many matrices: in this process when they are small, in worker processes when they are not.
 
-Workers have one BLAS thread each, because two BLAS threads on a shared machine cost 1.3 to 5 times the processor time
-for little or no wall time, and take the longest matrices first. Their number is bounded by cores and by memory. They
-stay for the next batch, since starting one takes about two seconds, until `release` or the end of this process.
+There is one BLAS thread for each matrix, in a worker as in this process: two on a shared machine cost 1.3 to 5 times
+the processor time for little or no wall time, and the number of threads decides the order of sums, so that a run that
+was cut and resumed would differ in its last digits. The longest matrices come first. The number of workers is bounded
+by cores and by memory. They stay for the next batch, since starting one takes about two seconds, until `release` or the
+end of this process.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
+from resources.staged import each
 from rotoscale.errors import RotoscaleError
 
 Task = TypeVar("Task")
@@ -78,9 +81,9 @@ def run(
     if workers == 1 or len(tasks) == 1 or total < _WORTH_WORKERS:
         from threadpoolctl import threadpool_limits
 
-        with threadpool_limits(1 if total < _WORTH_WORKERS else None):
-            for i in order:
-                results[i] = function(tasks[i])
+        with threadpool_limits(1):
+            for i, result in zip(order, each(function, [tasks[i] for i in order]), strict=True):
+                results[i] = result
                 done += sizes[i].cost
                 report(done, total)
         return results

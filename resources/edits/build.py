@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from resources.checkpoints import MatrixKey, open_checkpoint, weight_hash
 from resources.comparison import common_matrices
-from resources.edits.hashes import WeightHashes
 from resources.edits.plan import NOISE, EditPlan, PlanError
 from resources.factors import FactorStore
+from resources.weight_hashes import WeightHashes
 from rotoscale import versions
 from rotoscale.errors import MatrixError
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from resources.checkpoints import Checkpoint
     from rotoscale.decomposition import Decomposition
-    from rotoscale.recipes import MatrixPair
+    from rotoscale.pair import MatrixPair
 
 Progress = Callable[[int, int], None]
 
@@ -66,8 +66,8 @@ class Builder:
         self.device = device
         self.seed = seed
         self.common = common_matrices(base, post)
-        self._base_hashes = WeightHashes(base, factors.folder / "hashes")
-        self._post_hashes = WeightHashes(post, factors.folder / "hashes")
+        self._base_hashes = WeightHashes(base, factors.folder)
+        self._post_hashes = WeightHashes(post, factors.folder)
         self._least_squares: dict[str, dict[MatrixKey, float]] = {}
 
     def build(
@@ -156,7 +156,8 @@ class Builder:
 
     def _pair(self, plan: EditPlan, key: MatrixKey, base: torch.Tensor, post: torch.Tensor) -> MatrixPair:
         """What the recipe works on: the base, beside the post model or beside its noise control."""
-        from rotoscale.recipes import MatrixPair, find_recipe
+        from rotoscale.pair import MatrixPair
+        from rotoscale.recipes import find_recipe
 
         post_hash = ""
         if plan.of == NOISE:
@@ -171,7 +172,11 @@ class Builder:
         return MatrixPair(base, post, first, first if base_hash == post_hash else self._factors(post_hash, post))
 
     def _factors(self, hashed: str, weight: torch.Tensor) -> Decomposition:
-        return self.factors.get(hashed, weight, self.device).decomposition
+        from threadpoolctl import threadpool_limits
+
+        # As all factors are made, so that they are the same bits whoever makes them (resources/workers.py).
+        with threadpool_limits(1):
+            return self.factors.get(hashed, weight, self.device).decomposition
 
     def _noise_seed(self, key: MatrixKey, base: torch.Tensor, post: torch.Tensor) -> int:
         """A seed of its own for every pair of matrices, the same wherever that pair occurs."""

@@ -21,6 +21,7 @@ from rotoscale.errors import RotoscaleError
 
 if TYPE_CHECKING:
     from resources.edits.build import Builder
+    from resources.families import Family
     from resources.workspace import Workspace
 
 KEEP_ALL_BELOW = 2e9
@@ -32,6 +33,16 @@ MENDABLE = "mendable"
 
 class ShelfError(RotoscaleError):
     """An edit that cannot be had again as it was."""
+
+
+def wanted_plans(family: Family) -> list[EditPlan]:
+    """The edits that a family wants: those it lists, else the default ones, else none where nothing would score them.
+
+    Raises PlanError or RecipeError when the family's recipes are wrong.
+    """
+    if family.recipes:
+        return plans_of(family.recipes)
+    return default_plans() if family.evaluation.tasks else []
 
 
 class Shelf:
@@ -59,9 +70,8 @@ class Shelf:
         """
         if self.entry.role != "descendant":
             return {}
-        described = self.space.registry.family_of(self.model_id).recipes
-        plans = plans_of(described) if described else default_plans()
-        return {self.id_of(plan): plan for plan in plans}
+        family = self.space.registry.family_of(self.model_id)
+        return {self.id_of(plan): plan for plan in wanted_plans(family)}
 
     def id_of(self, plan: EditPlan) -> str:
         """The edit's id, which covers everything its weights depend on: plan, both models' weights, versions, seed."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resources.structure import Location
+from resources.location import Location
 from rotoscale.errors import RotoscaleError
 
 if TYPE_CHECKING:

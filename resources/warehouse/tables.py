@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resources.atomic import replacing
-from resources.warehouse.schema import SCHEMA_VERSION, TABLES, Table
+from resources.warehouse.contract import SCHEMA_VERSION, Contract, Table
 from resources.warehouse.sealed import DamagedFile, read_metadata, read_sealed, write_sealed
 from rotoscale.errors import RotoscaleError
 
@@ -33,11 +33,18 @@ class WarehouseError(RotoscaleError):
 
 
 class TableStore:
-    """The Parquet side of the warehouse under one folder."""
+    """The Parquet side of the warehouse under one folder; `contract` says which tables there are."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, contract: Contract) -> None:
         self.folder = Path(folder)
+        self.contract = contract
         self._fingerprints: dict[Path, tuple[tuple[int, int, int], str | None]] = {}
+
+    def definition(self, table: str) -> Table:
+        """The contract of a table; WarehouseError when there is none of that name."""
+        if table not in self.contract:
+            raise WarehouseError(f"no table {table} in the warehouse contract; there are: {', '.join(self.contract)}")
+        return self.contract[table]
 
     def path(self, table: str, model_id: str) -> Path:
         """Where the rows of one model in one table lie, whether or not they exist."""
@@ -61,7 +68,7 @@ class TableStore:
         """
         import pyarrow as pa
 
-        definition = _definition(table)
+        definition = self.definition(table)
         _check(definition, rows)
         stamp = {
             "run_id": run_id,
@@ -84,7 +91,7 @@ class TableStore:
         target = self.path(table, model_id)
         if not target.exists():
             return []
-        empty = dict.fromkeys(column.name for column in _definition(table).columns)
+        empty = dict.fromkeys(column.name for column in self.definition(table).columns)
         return [empty | row for row in load_file(target, table).to_pylist()]
 
     def fingerprint(self, table: str, model_id: str) -> str | None:
@@ -110,9 +117,9 @@ class TableStore:
         """Models that have a file in `table`."""
         return [file.parent.name.removeprefix("model=") for file in self.files(table)]
 
-    def remove(self, model_id: str, tables: Iterable[str] = TABLES) -> None:
-        """Remove a model's rows from `tables`; those that have none stay silent."""
-        for table in tables:
+    def remove(self, model_id: str, tables: Iterable[str] | None = None) -> None:
+        """Remove a model's rows from `tables` (default: all); those that have none stay silent."""
+        for table in self.contract if tables is None else tables:
             self.path(table, model_id).unlink(missing_ok=True)
 
 
@@ -154,19 +161,13 @@ def _fingerprint(file: Path) -> str | None:
     return metadata.get(_FINGERPRINT_KEY, b"").decode()
 
 
-def _definition(table: str) -> Table:
-    if table not in TABLES:
-        raise WarehouseError(f"no table {table} in the warehouse contract; there are: {', '.join(TABLES)}")
-    return TABLES[table]
-
-
 def _check(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     names = {column.name for column in table.columns}
     seen: set[tuple[Any, ...]] = set()
     for row in rows:
         unknown = set(row) - names
         if unknown:
-            raise WarehouseError(f"{table.name} has no column {', '.join(sorted(unknown))}; see resources/warehouse")
+            raise WarehouseError(f"{table.name} has no column {', '.join(sorted(unknown))}; see assets/*/tables.py")
         key = tuple(row.get(name) for name in table.key)
         if None in key:
             raise WarehouseError(f"{table.name}: a row without {table.key[key.index(None)]}: {key}")

@@ -17,7 +17,7 @@ import torch
 
 from rotoscale.errors import MatrixError
 from rotoscale.linalg import product
-from rotoscale.recipes.pair import MatrixPair
+from rotoscale.pair import MatrixPair
 from rotoscale.recipes.registry import Parameter, recipe
 from rotoscale.scale import band_slices
 

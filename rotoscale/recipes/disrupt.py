@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-from rotoscale.recipes.pair import MatrixPair, compose, row_blocks
+from rotoscale.pair import MatrixPair, compose, row_blocks
 from rotoscale.recipes.registry import Parameter, recipe
 
 _ALIGNED = Parameter(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from rotoscale.linalg import product
+from rotoscale.pair import MatrixPair, compose
+from rotoscale.polar import nearest_rotation
 from rotoscale.recipes.alpha import ALPHA
-from rotoscale.recipes.pair import MatrixPair, compose
-from rotoscale.recipes.procrustes import shared_rotation
 from rotoscale.recipes.registry import recipe
 
 
@@ -18,5 +18,5 @@ def formula(pair: MatrixPair, *, alpha: float) -> torch.Tensor:
     METHODS 2 and 3. `pair` of m x n, result m x n float64.
     """
     U_base, s_base, V_base = pair.of_base
-    Q = shared_rotation(pair.A + pair.B, bound=2.0)
+    Q = nearest_rotation(pair.A + pair.B, bound=2.0)
     return compose(product(U_base, Q), alpha * s_base, product(V_base, Q), pair.rest_of_post)

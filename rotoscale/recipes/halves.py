@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from rotoscale.recipes.pair import MatrixPair, compose
+from rotoscale.pair import MatrixPair, compose
 from rotoscale.recipes.registry import recipe
 
 

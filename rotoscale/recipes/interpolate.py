@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from rotoscale.recipes.pair import MatrixPair, row_blocks
+from rotoscale.pair import MatrixPair, row_blocks
 from rotoscale.recipes.registry import Parameter, recipe
 
 _T = Parameter("t", "number", "0 is the base's matrix, 1 the post's; beyond them it extrapolates", default=0.5)

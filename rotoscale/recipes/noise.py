@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from rotoscale.null import gaussian_step
-from rotoscale.recipes.pair import MatrixPair
+from rotoscale.null import gaussian_perturbation
+from rotoscale.pair import MatrixPair
 from rotoscale.recipes.registry import recipe
 
 
@@ -19,4 +19,4 @@ def noise(pair: MatrixPair, *, seed: int) -> torch.Tensor:
     base = pair.given[0]
     if pair.change_norm == 0:
         return base
-    return gaussian_step(base, pair.change_norm, seed).float()
+    return gaussian_perturbation(base, pair.change_norm, seed).float()

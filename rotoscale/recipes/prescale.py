@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from rotoscale.recipes.pair import MatrixPair
+from rotoscale.pair import MatrixPair
 from rotoscale.recipes.registry import Parameter, recipe
 
 _FACTOR = Parameter("factor", "number", "what the base's matrices are multiplied with", required=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from rotoscale.pair import MatrixPair, compose
 from rotoscale.recipes.alpha import ALPHA
-from rotoscale.recipes.pair import MatrixPair, compose
 from rotoscale.recipes.registry import recipe
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 
 from rotoscale.linalg import product
-from rotoscale.recipes.pair import MatrixPair, compose
-from rotoscale.recipes.procrustes import shared_rotation
+from rotoscale.pair import MatrixPair, compose
+from rotoscale.polar import nearest_rotation
 from rotoscale.recipes.registry import recipe
 
 
@@ -21,7 +21,7 @@ def restore_left(pair: MatrixPair) -> torch.Tensor:
     """
     U_base, _, _ = pair.of_base
     _, s_post, V_post = pair.of_post
-    Q = shared_rotation(pair.B)
+    Q = nearest_rotation(pair.B)
     return compose(product(U_base, Q), s_post, V_post, pair.rest_of_post)
 
 
@@ -33,5 +33,5 @@ def restore_right(pair: MatrixPair) -> torch.Tensor:
     """
     _, _, V_base = pair.of_base
     U_post, s_post, _ = pair.of_post
-    Q = shared_rotation(pair.A)
+    Q = nearest_rotation(pair.A)
     return compose(U_post, s_post, product(V_base, Q), pair.rest_of_post)

@@ -22,7 +22,7 @@ from resources.evaluation.scoring import Scorer
 from resources.evaluation.store import ResultStore
 from resources.evaluation.subjects import NotFinite, Subject, SubjectError, live, model_subject
 from resources.families import Task
-from resources.structure import Location
+from resources.location import Location
 from tests.speakers import make_speakers, make_tasks
 
 PROMPTS = ("a b c d e f g h", "m n o p q r", "x y z a b c d e f")

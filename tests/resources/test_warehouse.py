@@ -13,14 +13,14 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from assets.groups import contract
 from resources.atomic import machine
 from resources.warehouse import (
     SCHEMA_VERSION,
-    TABLES,
     TableStore,
     WarehouseError,
     current,
-    open_published,
+    is_published,
     publish,
     read,
 )
@@ -33,7 +33,7 @@ STAMP = {"run_id": "r1", "code_version": "1"}
 
 @pytest.fixture
 def store(tmp_path: Path) -> TableStore:
-    return TableStore(tmp_path / "tables")
+    return TableStore(tmp_path / "tables", contract())
 
 
 def test_rows_come_back_with_their_provenance(store: TableStore) -> None:
@@ -84,13 +84,13 @@ def test_every_table_of_the_contract_is_published_with_its_types_and_texts(store
     store.write("decompositions", "m", [ROW], **STAMP)
     publish(store, tmp_path / "published")
     with read(tmp_path / "published") as connection:
-        for table in TABLES.values():
+        for table in store.contract.values():
             described = connection.execute(f"DESCRIBE {table.name}").fetchall()
             found = {name: type_ for name, type_, *_ in described}
             expected = {c.name: c.type.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE") for c in table.columns}
             assert found == expected
         texts = connection.execute("SELECT count(*) FROM column_texts WHERE text <> ''").fetchone()
-        assert texts == (sum(len(table.columns) for table in TABLES.values()),)
+        assert texts == (sum(len(table.columns) for table in store.contract.values()),)
 
 
 def test_a_reader_elsewhere_never_blocks_publishing_and_sees_the_new_file_next_time(
@@ -255,17 +255,18 @@ def test_another_schema_version_is_refused(
         publish(store, tmp_path / "p")
 
 
-def test_rows_from_before_a_column_have_null_there(
-    store: TableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = TABLES["decompositions"]
+def test_rows_from_before_a_column_have_null_there(store: TableStore, tmp_path: Path) -> None:
+    now = store.contract["decompositions"]
     before = dataclasses.replace(now, columns=tuple(c for c in now.columns if c.name != "rank"))
-    with monkeypatch.context() as patched:
-        patched.setitem(TABLES, "decompositions", before)
-        store.write("decompositions", "m", [{k: v for k, v in ROW.items() if k != "rank"}], **STAMP)
-        old = publish(store, tmp_path / "p")
-    with pytest.raises(WarehouseError, match=r"before decompositions had rank; run `rotoscale publish`"):
-        open_published(old.path)
+    older = TableStore(store.folder, {**store.contract, "decompositions": before})
+    older.write("decompositions", "m", [{k: v for k, v in ROW.items() if k != "rank"}], **STAMP)
+    publish(older, tmp_path / "p")
+    assert not is_published(store, tmp_path / "p")
+    with (
+        pytest.raises(WarehouseError, match=r"published before.*rank.*run `rotoscale publish`"),
+        read(tmp_path / "p") as connection,
+    ):
+        connection.execute("SELECT rank FROM decompositions")
     assert store.read("decompositions", "m")[0]["rank"] is None
     store.write("decompositions", "n", [{**ROW, "model_id": "n", "rank": 7}], **STAMP)
     publish(store, tmp_path / "p")
@@ -285,3 +286,24 @@ def test_a_published_file_of_a_newer_schema_is_not_touched(store: TableStore, tm
 def test_reading_before_anything_was_published_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="rotoscale run"), read(tmp_path):
         pass
+
+
+def test_what_is_written_while_a_file_is_published_counts_as_unpublished(store: TableStore, tmp_path: Path) -> None:
+    store.write("decompositions", "m", [ROW], **STAMP)
+    assert not is_published(store, tmp_path / "p")
+    publish(store, tmp_path / "p")
+    assert is_published(store, tmp_path / "p")
+    publish(_WrittenMeanwhile(store.folder, store.contract), tmp_path / "p")
+    with read(tmp_path / "p") as connection:
+        assert connection.execute("SELECT count(*) FROM decompositions").fetchone() != (1,)
+    assert not is_published(store, tmp_path / "p")
+
+
+class _WrittenMeanwhile(TableStore):
+    """A store to which another process adds a model whenever its files have been listed."""
+
+    def files(self, table: str) -> list[Path]:
+        found = super().files(table)
+        name = f"late{len(super().files('decompositions'))}"
+        TableStore(self.folder, self.contract).write("decompositions", name, [{**ROW, "model_id": name}], **STAMP)
+        return found

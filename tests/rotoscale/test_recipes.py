@@ -8,17 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from rotoscale import MatrixError, decompose
+from rotoscale import MatrixError, MatrixPair, decompose, nearest_rotation
 from rotoscale.recipes import (
     POLICIES,
     RECIPES,
-    MatrixPair,
     RecipeError,
     find_recipe,
     least_squares_alpha,
     policy_alphas,
 )
-from rotoscale.recipes.procrustes import shared_rotation
 
 SHAPES = [(24, 24), (12, 40), (40, 12)]
 
@@ -234,11 +232,11 @@ def test_shared_rotation_agrees_with_an_svd_even_where_a_direction_is_lost() -> 
     U, V = polar(random.normal(size=(12, 12))), polar(random.normal(size=(12, 12)))
     for smallest in (0.9, 1e-3, 1e-9):
         X = U @ np.diag(np.linspace(1.0, smallest, 12)) @ V.T
-        found = shared_rotation(torch.from_numpy(X)).numpy()
+        found = nearest_rotation(torch.from_numpy(X)).numpy()
         assert np.allclose(found.T @ found, np.eye(12), atol=1e-10)
         if smallest > 1e-6:
             assert np.allclose(found, U @ V.T, atol=1e-8)
-    assert np.allclose(shared_rotation(torch.from_numpy(2 * U), bound=2.0).numpy(), U)
+    assert np.allclose(nearest_rotation(torch.from_numpy(2 * U), bound=2.0).numpy(), U)
 
 
 def test_alpha_policies() -> None:

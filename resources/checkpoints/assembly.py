@@ -8,15 +8,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
+from resources.checkpoints.ends import describe_attention, find_ends
 from resources.checkpoints.errors import MissingTensor, QuantizedFormat, ShapeMismatch, listed, shown
 from resources.checkpoints.header import FP8, PLAIN, TensorEntry
 from resources.checkpoints.inventory import Inventory
 from resources.checkpoints.keys import ANALYSED, SKIPPED, UNEXPLAINED, MatrixKey, TensorCoverage
 from resources.checkpoints.layout import Block, Layout, Sizes, TensorSpec
+from resources.checkpoints.parts import Part, Structure
 
 SCALE = "fp8 scale"
 _BUFFERS = ("rotary buffer", "attention mask buffer")
@@ -24,68 +24,12 @@ _SCALE_NAME = re.compile(r"(^|\.)(input|activation|weight|k|v|q)_scale(_inv|_ub)
 _SCALE_END = re.compile(r"_scale(_inv)?$")
 
 
-@dataclass(frozen=True)
-class Part:
-    """One principal matrix inside a tensor on disk.
-
-    Of the tensor (of slab ``expert`` of it, if stacked) the matrix is the output rows ``g * stride + start`` to
-    ``g * stride + start + size`` for each group ``g``; ``transposed`` says that the output axis is the last one.
-    """
-
-    entry: TensorEntry
-    shape: tuple[int, int]
-    groups: int
-    stride: int
-    start: int
-    transposed: bool = False
-    expert: int | None = None
-
-    @property
-    def size(self) -> int:
-        """Output rows of each group."""
-        return self.shape[0] // self.groups
-
-    @property
-    def whole(self) -> bool:
-        """The part is the entire slab."""
-        return self.size == self.stride
-
-    def moved_to(self, entry: TensorEntry) -> Part:
-        """The same part of another tensor of the same shape."""
-        return replace(self, entry=entry)
-
-
-@dataclass
-class Structure:
-    """Every tensor of a checkpoint by what it is."""
-
-    parts: dict[MatrixKey, Part] = field(default_factory=dict)
-    others: dict[str, TensorEntry] = field(default_factory=dict)
-    canonical: dict[str, str] = field(default_factory=dict)
-    coverage: list[TensorCoverage] = field(default_factory=list)
-    scales: dict[str, TensorEntry] = field(default_factory=dict)
-    embedding: str = ""
-    head: str = ""
-    tied: bool = False
-    qk_norm: bool = False
-    qkv_bias: bool = False
-    n_parameters: int = 0
-
-    @cached_property
-    def by_tensor(self) -> dict[str, dict[MatrixKey, Part]]:
-        """The principal matrices inside each tensor on disk."""
-        table: dict[str, dict[MatrixKey, Part]] = defaultdict(dict)
-        for key, part in self.parts.items():
-            table[part.entry.name][key] = part
-        return dict(table)
-
-
 def build(layout: Layout, sizes: Sizes, inventory: Inventory, config: dict[str, Any], quantized: bool) -> Structure:
     """The structure of a checkpoint.
 
     Raises MissingTensor naming the layer and the tensors found in it, ShapeMismatch naming both shapes.
     """
-    found = Structure()
+    found = Structure(layout, inventory)
     prefix = _decoder_prefix(layout, inventory)
     by_layer = _layers(layout, sizes, inventory, prefix)
     for layer in range(sizes["layers"]):
@@ -94,8 +38,8 @@ def build(layout: Layout, sizes: Sizes, inventory: Inventory, config: dict[str, 
             found.parts.update(_bind_block(block, layer, start, sizes, inventory, by_layer.get(layer, [])))
     principal = {part.entry.name for part in found.parts.values()}
     _name_others(found, layout, sizes, inventory, principal, quantized)
-    _find_ends(found, layout, sizes, inventory, config, prefix)
-    _describe_attention(found, layout, sizes, inventory, prefix)
+    find_ends(found, layout, sizes, inventory, config, prefix)
+    describe_attention(found, layout, sizes, inventory, prefix)
     return found
 
 
@@ -107,10 +51,8 @@ def _decoder_prefix(layout: Layout, inventory: Inventory) -> str:
             return prefix
     raise MissingTensor(
         f"{inventory.folder}: expected layers named {shown(layout.prefixes[0] + stem)}0... as {layout.name}.yaml "
-        "says, found "
-        f"{listed(sorted(inventory.tensors))}. Check that config.json belongs to these weights, or describe the "
-        "layout in "
-        "resources/checkpoints/architectures/."
+        f"says, found {listed(sorted(inventory.tensors))}. Check that config.json belongs to these weights, or "
+        "describe the layout in resources/checkpoints/architectures/."
     )
 
 
@@ -177,8 +119,7 @@ def _bind_block(
             return {}
         raise MissingTensor(
             f"{inventory.folder}: layer {layer} lacks {listed(best[2], 4)} ({block.name}: {best[1]}). Tensors found "
-            "in this "
-            f"layer: {listed(sorted(in_layer))}. Download the checkpoint again, or describe its layout in "
+            f"in this layer: {listed(sorted(in_layer))}. Download the checkpoint again, or describe its layout in "
             "resources/checkpoints/architectures/."
         )
     parts: list[tuple[MatrixKey, Part]] = []
@@ -208,8 +149,7 @@ def _parts(
         formula = f"{spec.groups} * ({' + '.join(spec.parts.values())}) outputs, {spec.in_features} inputs"
         raise ShapeMismatch(
             f"{entry.path}: tensor {shown(entry.name)!r}: expected {list(expected)} from config.json ({formula}), "
-            "found "
-            f"{list(entry.shape)}. Restore the configuration that belongs to these weights."
+            f"found {list(entry.shape)}. Restore the configuration that belongs to these weights."
         )
     slabs: list[int | None] = list(range(expected[0])) if spec.stacked else [None]
     for slab in slabs:
@@ -255,65 +195,3 @@ def _is_scale(name: str, inventory: Inventory) -> bool:
     """A scale by its name: of an activation, or of a tensor that is there."""
     of = _SCALE_END.sub("", name)
     return _SCALE_NAME.search(name) is not None or (of != name and of in inventory.tensors)
-
-
-def _find_ends(
-    found: Structure, layout: Layout, sizes: Sizes, inventory: Inventory, config: dict[str, Any], prefix: str
-) -> None:
-    """Embedding and output head. Tied and without a head on disk: the embedding is listed under the head's name too."""
-    name = prefix + layout.embedding
-    entry = inventory.tensors.get(name)
-    if entry is None:
-        raise MissingTensor(
-            f"{inventory.folder}: the embedding {shown(name)!r} is not in the weights; found "
-            f"{listed(sorted(found.others))}. Download the checkpoint again."
-        )
-    if len(entry.shape) != 2 or 0 in entry.shape:
-        raise ShapeMismatch(
-            f"{entry.path}: tensor {shown(name)!r}: expected [vocabulary, hidden], found {list(entry.shape)}. "
-            "Download the checkpoint again."
-        )
-    found.embedding = layout.canonical(name)
-    found.head = layout.canonical(layout.head)
-    said = [
-        table["tie_word_embeddings"]
-        for table in (config, sizes.config)
-        if isinstance(table.get("tie_word_embeddings"), bool)
-    ]
-    tied = any(said) if said else bool(sizes.defaults.get("tie_word_embeddings", False))
-    if found.head in found.others:
-        found.tied = tied
-        if tied:
-            found.n_parameters -= found.others[found.head].numel
-        return
-    words = config.get("architectures")
-    architectures = [str(word) for word in words] if isinstance(words, list) else []
-    language_model = any(
-        word.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")) for word in architectures
-    )
-    if said and not tied and language_model:
-        raise MissingTensor(
-            f"{inventory.folder}: config.json says that the output head is not tied to the embedding, but "
-            f"{layout.head!r} is not in the weights. Download the checkpoint again, or set tie_word_embeddings to "
-            "true if it "
-            "is tied."
-        )
-    if said and not tied:
-        return  # a model without a head, as AutoModel saves it
-    found.tied = True
-    found.others[found.head] = entry
-
-
-def _describe_attention(found: Structure, layout: Layout, sizes: Sizes, inventory: Inventory, prefix: str) -> None:
-    """Whether q and k are normalised and whether q, k or v have biases: both bear on the attention temperature."""
-    layers = [prefix + layout.layer.format(layer=layer) for layer in range(sizes["layers"])]
-    for mark in layout.qk_norm:
-        if mark.startswith("config:"):
-            value = sizes.config.get(mark[7:], sizes.defaults.get(mark[7:], False))
-            found.qk_norm = found.qk_norm or value is True
-        else:
-            found.qk_norm = found.qk_norm or any(start + mark in inventory.tensors for start in layers)
-    for key, part in found.parts.items():
-        if key.matrix in ("q", "k", "v") and part.entry.name.endswith(".weight"):
-            bias = part.entry.name.removesuffix("weight") + "bias"
-            found.qkv_bias = found.qkv_bias or bias in inventory.tensors

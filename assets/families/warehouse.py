@@ -1,27 +1,19 @@
-"""Group `families`: the published DuckDB file that the dashboard, the command line and notebooks read."""
+"""The asset `warehouse`: the published DuckDB file that the dashboard, the command line and notebooks read."""
 
 import dagster as dg
 
-from assets.common import CODE_VERSION, WorkspaceResource, failure
+from assets.automation import publish_what_is_new
+from assets.groups import model_assets
+from assets.materializing import WorkspaceResource, failure
 from rotoscale.errors import RotoscaleError
-
-UPSTREAM = (
-    "checkpoints",
-    "decompositions",
-    "scale_statistics",
-    "rotation_statistics",
-    "tensor_changes",
-    "edited_checkpoints",
-    "evaluation_scores",
-)
 
 
 @dg.asset(
     group_name="families",
     kinds={"duckdb"},
-    deps=[dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping()) for name in UPSTREAM],
-    code_version=CODE_VERSION,
-    automation_condition=dg.AutomationCondition.any_deps_updated() & ~dg.AutomationCondition.in_progress(),
+    deps=[dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping()) for name in model_assets()],
+    code_version="warehouse-1",
+    automation_condition=publish_what_is_new(),
     pool="warehouse",
 )
 def warehouse(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
