@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from command_line.doctor import doctor
+from command_line.commands.doctor import doctor
 from safetensors.torch import load_file, save_file
 
 from assets.groups import contract
