@@ -6,9 +6,8 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -43,12 +42,8 @@ class WorkspaceResource(dg.ConfigurableResource):
 
     def open(self) -> Workspace:
         """The workspace that this process works in."""
-        settings = load_settings()
-        if self.data:
-            settings = replace(settings, data=Path(self.data))
-        if self.families:
-            settings = replace(settings, families=Path(self.families))
-        return open_workspace(settings)
+        given = {"data": self.data, "families": self.families}
+        return open_workspace(load_settings(**{name: folder for name, folder in given.items() if folder}))
 
 
 def spec(name: str, group: str, text: str, *kinds: str) -> dg.AssetSpec:

@@ -32,7 +32,7 @@ def _run() -> int:
     """Run the command; its exit code."""
     import click
 
-    from command_line.commands import cli
+    from command_line.cli import cli
     from rotoscale.errors import RotoscaleError
 
     try:

@@ -40,13 +40,15 @@ def common_matrices(base: Checkpoint, post: Checkpoint) -> list[MatrixKey]:
     return common
 
 
-def other_changes(base: Checkpoint, post: Checkpoint, kept: Path) -> list[dict[str, Any]]:
+def other_changes(base: Checkpoint, post: Checkpoint, kept: Path | None = None) -> list[dict[str, Any]]:
     """Rows of `tensor_changes` for every tensor that is not a principal matrix and that both checkpoints have.
 
     Rows carry the name that the post model stores the tensor under. Where only the first dimension differs (a
     vocabulary that grew) the common rows are compared; tensors of otherwise different shape are left to `coverage`.
-    They are kept in the folder `kept` under the names, sizes and times of both checkpoints' files.
+    With a folder `kept` they are kept there, under the names, sizes and times of both checkpoints' files.
     """
+    if kept is None:
+        return list(_other_changes(base, post))
     files = [signature(base), signature(post)]
     name = hashlib.sha256(json.dumps([*files, "other tensors"]).encode()).hexdigest()
     record = kept / name[:2] / f"{name}.json"

@@ -154,6 +154,11 @@ class FactorStore:
         }
         self._write(self.path(weight_hash), tensors, facts)
 
+    def remove(self, weight_hash: str) -> None:
+        """Remove the factors of a weight; none there is no error."""
+        for path in (self.path(weight_hash), self._long_path(weight_hash)):
+            path.unlink(missing_ok=True)
+
     def trim(self) -> int:
         """Remove the least recently used factors until at most `limit_bytes` remain, and leftovers of killed runs.
 

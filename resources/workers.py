@@ -132,23 +132,6 @@ def release() -> None:
 atexit.register(release)
 
 
-def available_memory() -> int:
-    """Bytes of memory free for work, with a margin of a tenth; the limit of a container counts where there is one."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    free = int(line.split()[1]) * 1024
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
-            limit = file.read().strip()
-        if limit.isdigit():
-            free = min(free, int(limit))
-    except OSError:
-        pass
-    return int(free * 0.9)
-
-
 def _begin() -> None:
     """What a worker does first: it ends with its parent, however that ends, and has one thread."""
     threading.Thread(target=_end_with_parent, daemon=True).start()

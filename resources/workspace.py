@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from resources import progress, workers
+from resources import machine, progress, workers
 from resources.atomic import sweep
 from resources.factors import FactorStore
 from resources.families import ModelEntry, Registry, load_registry
@@ -116,7 +116,7 @@ class Workspace:
             tasks,
             [workers.Work(*shape) for shape in shapes],
             workers=self.settings.workers if self.settings.device == "cpu" else 1,
-            memory_bytes=limit * 1e9 if limit else workers.available_memory(),
+            memory_bytes=limit * 1e9 if limit else machine.available_memory(),
             report=lambda done, total: progress.report(label, done, total),
         )
 
@@ -140,6 +140,8 @@ class Workspace:
         Raises NotReady when the files changed and `read` forbids to hash them, the checkpoint's own error when they
         cannot be read.
         """
+        from resources.checkpoints import open_checkpoint
+
         entry = self.registry.model(model_id)
         if entry.hub and (rows := self.tables.read("models", model_id)) and rows[0]["status"] == "ready":
             return rows[0]["content_hash"]
@@ -150,7 +152,9 @@ class Workspace:
         if found is None:
             if not read:
                 raise NotReady(f"the files of {model_id} changed; materialize `checkpoints` for it")
-            found = self.checkpoint(model_id).content_hash()
+            location = self.location(model_id)
+            # Opened anew: one that this process opened before would refuse the files that replaced its own.
+            found = open_checkpoint(location.path, base=location.base).content_hash()
             self.content_hashes.keep(signature, found)
         return found
 

@@ -1,11 +1,11 @@
 """One matrix in two models, with everything that statistics and recipes ask of the pair, worked out on first use.
 
-The overlap of the long side's vectors (see `Decomposition`) is computed from the change itself. With T the tall
-orientation, L and S its long and short vectors and `T_p = T_b + D`,
+With T the tall orientation, L and S its long and short vectors (see `Decomposition`) and `T_p = T_b + D`, the overlap
+of the long side's vectors is
 
-    L_b^T L_p = L_b^T (T_b + D) S_p / s_p = diag(s_b) (S_b^T S_p) / s_p + L_b^T D S_p / s_p,
+    L_b^T L_p = L_b^T T_p S_p / s_p = diag(s_b) (S_b^T S_p) / s_p + L_b^T D S_p / s_p.
 
-so that the rounding of the large product is relative to the change, however small that is beside the matrix.
+A small change goes by the second form, in which the rounding of the large product is relative to the change.
 """
 
 from __future__ import annotations
@@ -145,33 +145,45 @@ class MatrixPair:
     def long_overlap(self) -> torch.Tensor:
         """L_b^T L_p (r x r), of the vectors of the longer side.
 
-        The post model's are formed only where they are kept, which is where it is too badly conditioned for the formula
-        above.
+        The post model's are formed only where they are kept, which is where it is too badly conditioned for products
+        with `S_p / s_p`.
         """
         if self.is_unchanged:
             return self._identity()
         post = self.post_factors
         if post.long is not None:
             return product(self._base_long.T, post.long[:, : self.rank].double())
-        return (self.s_base[:, None] * self.short_overlap + self.change_between) / self.s_post
+        if self.is_small_change:
+            return (self.s_base[:, None] * self.short_overlap + self.change_between) / self.s_post
+        return self._seen_from_base(tall(self.given[1].detach().to(self._device, self.precision))) / self.s_post
+
+    @cached_property
+    def is_small_change(self) -> bool:
+        """Whether the change is small beside even the smallest singular value of a pair of full numerical rank.
+
+        Then what it adds to the long side's overlap is best computed by itself. A larger change divided by a small
+        singular value would multiply the rounding of kept vectors.
+        """
+        if self.rank < min(self.shape) or self.post_factors.long is not None:
+            return False
+        return self.change_norm <= float(self.s_post[-1]) * self.rank**0.5
 
     @cached_property
     def change_between(self) -> torch.Tensor:
         """L_b^T D S_p (r x r, float64): the change between the base's long and the post's short vectors."""
-        short = self.post_factors.short[:, : self.rank]
-        return product(self.change_from_base, short.to(self.precision)).double()
+        return self._seen_from_base(self.change(self.precision))
 
-    @cached_property
-    def change_from_base(self) -> torch.Tensor:
-        """L_b^T D (r x min(m, n)): the change of the tall orientation, seen by the base's long vectors."""
+    def _seen_from_base(self, T: torch.Tensor) -> torch.Tensor:
+        """L_b^T T S_p (r x r, float64) of a tall T (max(m, n) x min(m, n))."""
         kept = self.base_factors.long
         long = self._base_long if kept is None else kept[:, : self.rank]
-        return product(long.to(self.precision).T, self.change(self.precision))
+        short = self.post_factors.short[:, : self.rank]
+        return product(product(long.to(T.dtype).T, T), short.to(T.dtype)).double()
 
     @property
     def precision(self) -> torch.dtype:
-        """float32 for products with the change where the base's long vectors are kept in it and both matrices are well
-        conditioned: the rounding then stays below what the vectors themselves are good for. float64 elsewhere.
+        """float32 for products with the base's long vectors where these are kept in it and both matrices are well
+        conditioned: the rounding stays below what the vectors themselves are good for. float64 elsewhere.
         """
         base, post = self._decompositions
         kept = base.long is not None and base.long.dtype == torch.float32
@@ -207,6 +219,12 @@ class MatrixPair:
         """The post model's matrix without its compared components (m x n); None when nothing is left."""
         return self._rest(self.post, self.of_post)
 
+    @staticmethod
+    def composed(U: torch.Tensor, s: torch.Tensor, V: torch.Tensor, rest: torch.Tensor | None = None) -> torch.Tensor:
+        """`U diag(s) V^T + rest` (m x n) of U (m x r), s (r,) and V (n x r)."""
+        W = product(U * s, V.T) if U.shape[0] <= V.shape[0] else product(U, (V * s).T)
+        return W if rest is None else W.add_(rest)
+
     @property
     def _device(self) -> torch.device:
         return self.given[0].device if self._base_factors is None else self._base_factors.short.device
@@ -222,7 +240,7 @@ class MatrixPair:
         """The base's long vectors (max(m, n) x r) in float64."""
         factors = self.base_factors
         if factors.long is not None and factors.long.dtype != torch.float64:
-            factors = replace(factors, long=None)  # kept in float32 for statistics only
+            factors = replace(factors, long=None)  # those kept in float32 are not good enough
         return factors.long_vectors(self.base)[:, : self.rank].contiguous()
 
     def _identity(self) -> torch.Tensor:
@@ -234,10 +252,4 @@ class MatrixPair:
         return Factors(U, factors.singular_values[: self.rank], V)
 
     def _rest(self, W: torch.Tensor, factors: Factors) -> torch.Tensor | None:
-        return None if self.rank == min(self.shape) else W - compose(*factors)
-
-
-def compose(U: torch.Tensor, s: torch.Tensor, V: torch.Tensor, rest: torch.Tensor | None = None) -> torch.Tensor:
-    """`U diag(s) V^T + rest` (m x n) of U (m x r), s (r,) and V (n x r)."""
-    W = product(U * s, V.T) if U.shape[0] <= V.shape[0] else product(U, (V * s).T)
-    return W if rest is None else W.add_(rest)
+        return None if self.rank == min(self.shape) else W - self.composed(*factors)

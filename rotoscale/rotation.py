@@ -112,16 +112,15 @@ def _distance_to_identity(X: torch.Tensor) -> float:
 def leak(pair: MatrixPair) -> float:
     """Share of the post's long singular space that left the base's: `1 - |L_b^T L_p|_F^2 / r`, 0 for square matrices.
 
-    Where the base spans all that it can, what leaves its space is a part of the change, and is summed as such: a
-    difference of two numbers next to one would have lost it.
+    What leaves the base's space is a part of the change. Of a small one it is summed as such: a difference of two
+    numbers next to one would have lost it.
     """
     m, n = pair.shape
     if m == n:
         return 0.0
-    post = pair.post_factors
-    if pair.rank < min(m, n) or post.long is not None:
+    if not pair.is_small_change:
         return max(0.0, 1 - float(pair.long_overlap.square().sum()) / pair.rank)
-    seen = product(pair.change(pair.precision), post.short.to(pair.precision))
+    seen = product(pair.change(pair.precision), pair.post_factors.short.to(pair.precision))
     whole = torch.linalg.vector_norm(seen, dim=0, dtype=torch.float64)
     inside = torch.linalg.vector_norm(pair.change_between, dim=0)
     return max(0.0, float(((whole.square() - inside.square()) / pair.s_post.square()).mean()))
@@ -147,12 +146,12 @@ def formula_error(pair: MatrixPair, alpha: float) -> float | None:
 
 
 def _energy_outside(pair: MatrixPair, norm: float, Y: torch.Tensor) -> float:
-    """`|W_p|^2 - |Y|^2`: what of W_p lies outside the base's vectors, of the change alone where that is all."""
+    """`|W_p|^2 - |Y|^2`: what of W_p lies outside the base's vectors, of a small change, from the change alone."""
     if pair.rank == max(pair.shape):
         return 0.0  # a square matrix of full rank has no outside, only rounding
-    if pair.rank < min(pair.shape) or pair.post_factors.long is not None:
+    if not pair.is_small_change:
         return max(norm**2 - float(Y.square().sum()), 0.0)
-    inside = float(torch.linalg.vector_norm(pair.change_from_base, dtype=torch.float64))
+    inside = float(torch.linalg.vector_norm(pair.change_between))  # S_p is a whole basis: it keeps the norm
     return max(pair.change_norm**2 - inside**2, 0.0)
 
 

@@ -85,9 +85,7 @@ class RotationStatistics:
 
     numerical_rank: int | None = statistic("Components compared: the smaller numerical rank of the two.")
     relative_change: float | None = statistic("|W_post - W_base|_F / |W_base|_F.")
-    nf: float | None = statistic(
-        "|I_orth - I|_F / sqrt(r): 0 when left and right vectors turned by one shared rotation."
-    )
+    nf: float | None = statistic("|I_orth - I|_F / sqrt(r): 0 when one shared rotation moved left and right vectors.")
     orth_distance: float | None = statistic("|I_orth - I|_F, undivided.")
     nf_null: float | None = statistic(
         "NF expected of Gaussian noise of the same norm, first-order theory, capped at unrelated."
@@ -98,13 +96,13 @@ class RotationStatistics:
     nf_null_low: float | None = statistic("The smallest of those draws; none where there is one.")
     nf_null_high: float | None = statistic("The largest of those draws; none where there is one.")
     nf_over_null: float | None = statistic(
-        "NF over its null: about 1 is what noise does, below it a shared turn, above it a split."
+        "NF over its null: about 1 is what noise does, below it a shared rotation, above it a split."
     )
     nf_unrelated: float | None = statistic("NF of two unrelated matrices of this shape.")
     nf_top: float | None = statistic("NF of the leading block of components.")
     nf_middle: float | None = statistic("NF of the central block.")
     nf_bottom: float | None = statistic("NF of the trailing block.")
-    left_top: float | None = statistic("Mean |diag U_base^T U_post| of the leading block: 1 is an unturned vector.")
+    left_top: float | None = statistic("Mean |diag U_base^T U_post| of the leading block: 1 is an unrotated vector.")
     left_middle: float | None = statistic("The same, central block.")
     left_bottom: float | None = statistic("The same, trailing block.")
     right_top: float | None = statistic("Mean |diag V_base^T V_post| of the leading block.")

@@ -22,6 +22,7 @@ from resources.factors import FactorStore
 from resources.weight_hashes import WeightHashes
 from rotoscale import versions
 from rotoscale.errors import MatrixError
+from rotoscale.recipes import least_squares_alpha, noise_control, policy_alphas
 
 if TYPE_CHECKING:
     import torch
@@ -157,12 +158,11 @@ class Builder:
     def _pair(self, plan: EditPlan, key: MatrixKey, base: torch.Tensor, post: torch.Tensor) -> MatrixPair:
         """What the recipe works on: the base, beside the post model or beside its noise control."""
         from rotoscale.pair import MatrixPair
-        from rotoscale.recipes import find_recipe
 
         post_hash = ""
         if plan.of == NOISE:
             seed = self._noise_seed(key, base, post)
-            post = find_recipe("noise").apply(MatrixPair(base, post), seed=seed).to(base.dtype)
+            post = noise_control().apply(MatrixPair(base, post), seed=seed).to(base.dtype)
             post_hash = weight_hash(post)
         if not plan.definition.uses_factors:
             return MatrixPair(base, post)
@@ -192,8 +192,6 @@ class Builder:
             return dict.fromkeys(keys, 1.0)
         if policy == "matrix":
             return {}
-        from rotoscale.recipes import policy_alphas
-
         if plan.of not in self._least_squares:
             self._least_squares[plan.of] = {key: self._first_pass(plan, key) for key in self.common}
         found = self._least_squares[plan.of]
@@ -204,8 +202,6 @@ class Builder:
 
 
 def _own_alpha(pair: MatrixPair) -> float:
-    from rotoscale.recipes import least_squares_alpha
-
     return least_squares_alpha(*pair.spectra)
 
 
@@ -215,7 +211,9 @@ def _described(plan: EditPlan) -> dict[str, Any]:
     return {
         "recipe": plan.recipe,
         "formula": definition.formula,
-        "question": definition.text,
+        "text": definition.text,
+        "question": definition.question,
+        **({"note": plan.note} if plan.note else {}),
         "is_control": plan.is_control,
         "other_tensors_of": plan.around,
         "parameters": plan.as_json(),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from resources.edits.plan import EditPlan, default_plans, plans_of, read_plan
 from rotoscale import versions
 from rotoscale.errors import RotoscaleError
+from rotoscale.recipes import find_recipe
 
 if TYPE_CHECKING:
     from resources.edits.build import Builder
@@ -36,13 +37,13 @@ class ShelfError(RotoscaleError):
 
 
 def wanted_plans(family: Family) -> list[EditPlan]:
-    """The edits that a family wants: those it lists, else the default ones, else none where nothing would score them.
+    """The edits that a family wants: those it lists, else the default ones; none where nothing would score them.
 
     Raises PlanError or RecipeError when the family's recipes are wrong.
     """
-    if family.recipes:
-        return plans_of(family.recipes)
-    return default_plans() if family.evaluation.tasks else []
+    if not family.edits_wanted:
+        return []
+    return plans_of(family.recipes) if family.recipes else default_plans()
 
 
 class Shelf:
@@ -89,8 +90,6 @@ class Shelf:
             return sum(file.stat().st_size for file in self.builder.post.files()) <= KEEP_ALL_BELOW
         if setting in ("all", "none"):
             return setting == "all"
-        from rotoscale.recipes import find_recipe
-
         return plan.recipe in [find_recipe(name.strip()).name for name in setting.split(",")]
 
     @cached_property
@@ -182,12 +181,10 @@ class Shelf:
 
     def prune(self, wanted: Sequence[str]) -> list[str]:
         """Remove this model's edits that are no longer wanted, of earlier weights or recipes; returns their names."""
-        removed = []
-        for folder in self.folder.glob(f"{self.model_id}--*"):
-            if folder.name not in wanted and _post_of(folder) == self.model_id:
-                shutil.rmtree(folder, ignore_errors=True)
-                removed.append(folder.name)
-        return removed
+        removed = [folder for folder in edits_of(self.folder, self.model_id) if folder.name not in wanted]
+        for folder in removed:
+            shutil.rmtree(folder, ignore_errors=True)
+        return [folder.name for folder in removed]
 
 
 def _is_mendable(error: BaseException) -> bool:
@@ -195,6 +192,11 @@ def _is_mendable(error: BaseException) -> bool:
     from resources.checkpoints import WriteError
 
     return isinstance(error, OSError | MemoryError | WriteError)
+
+
+def edits_of(folder: Path, model_id: str) -> list[Path]:
+    """The folders of edits of one model that are on disk."""
+    return [found for found in folder.glob(f"{model_id}--*") if _post_of(found) == model_id]
 
 
 def _post_of(folder: Path) -> str | None:

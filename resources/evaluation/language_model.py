@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from resources.workers import available_memory
+from resources.machine import available_memory
 
 LARGEST_BATCH = 64
 _MEMORY_SHARE = 0.1

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 
 from assets.groups import contract
-from command_line.doctor import doctor
+from command_line.commands.doctor import doctor
 from resources.checkpoints import open_checkpoint, weight_hash
 from resources.evaluation.store import ResultStore
 from resources.factors import FactorStore

@@ -118,7 +118,7 @@ def test_the_effective_rank_is_exact_to_double_precision() -> None:
         ({"relative_change": 0.0}, "nothing was changed"),
         ({"nf": 0.001}, "unchanged"),
         ({"nf_over_unrelated": 0.97}, "does not descend"),
-        ({"nf_over_null": 0.7}, "turned together more"),
+        ({"nf_over_null": 0.7}, "rotated together more"),
         ({"nf_over_null": 1.0}, "as noise of the same size"),
         ({"nf_over_null": 1.4}, "came apart"),
         ({"alpha": 0.98}, "weight decay"),
