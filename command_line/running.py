@@ -68,6 +68,19 @@ def prepare_home(space: Workspace) -> None:
     os.environ["DAGSTER_HOME"] = str(home)
 
 
+def open_instance(space: Workspace) -> dg.DagsterInstance:
+    """The Dagster instance of a workspace, made where there is none; close it by using it in a `with` block.
+
+    One process at a time: two that make it at once leave a database that neither can open again.
+    """
+    import dagster as dg
+    from filelock import FileLock
+
+    prepare_home(space)
+    with FileLock(space.settings.dagster_home / ".lock"):
+        return dg.DagsterInstance.get()
+
+
 def materialize(
     space: Workspace, models: Sequence[str], console: Console, assets: Sequence[str] | None = None
 ) -> Outcome:
@@ -90,15 +103,12 @@ def materialize(
     shared = shared_assets() if assets is None else {}
     if not work and space.published_is_current() and not any(pending_keys(space, one) for one in shared.values()):
         return outcome
-    prepare_home(space)
-    import dagster as dg
-
     from assets.definitions import defs
     from assets.models.sensors import add_keys
     from assets.slots import watched
 
     job = defs.resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.get() as instance, bar(console), watched(instance, console.print):
+    with open_instance(space) as instance, bar(console), watched(instance, console.print):
         add_keys(instance, list(work))
         for model in work:
             # Judged again: what came before may have changed what this one needs.
