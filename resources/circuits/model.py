@@ -134,8 +134,24 @@ class HeadModel:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits (..., vocabulary) of the last block's output (..., width)."""
-        logits = self._unembed(self.norm(hidden))
+        return self._capped(self._unembed(self.norm(hidden)))
+
+    def _capped(self, logits: torch.Tensor) -> torch.Tensor:
         return logits if self._softcap is None else self._softcap * (logits / self._softcap).tanh()
+
+    def run(self, prompts: Prompts) -> Measured:
+        """Measure the model on prompts, by its own attention, (prompts,) on the CPU."""
+        import torch
+
+        length = prompts.tokens.shape[1]
+        found = []
+        with torch.no_grad():
+            for part in torch.arange(len(prompts)).split(self.rows(length)):
+                mine = prompts.take(part)
+                hidden = self.decoder(input_ids=mine.tokens, use_cache=False).last_hidden_state[:, -1]
+                found.append(measure(self._capped(self._unembed(hidden)), mine.answers, mine.objects))
+        names = ("log_probability", "logit_difference", "predicted")
+        return Measured(*(torch.cat([getattr(part, name) for part in found]).cpu() for name in names))
 
     def measure(self, hidden: torch.Tensor, prompts: Prompts) -> Measured:
         """Measure outputs of the last block at the last token, (prompts, width) or (variants, prompts, width)."""

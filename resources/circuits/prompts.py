@@ -169,16 +169,16 @@ class PromptMaker:
         answers = of_objects.gather(1, queried[:, None])[:, 0]
         return Prompts(torch.tensor(rows), answers, of_objects, queried, self.slots, tuple(scenes)).to(self.device)
 
-    def draw(self, n: int, seed: int, purpose: str = "prompts") -> Prompts:
+    def draw(self, n: int, seed: int | str, purpose: str = "prompts") -> Prompts:
         """Draw `n` prompts that query every box equally often; the same for every model with this tokenizer."""
         return self.prompts(draw_scenes(self.words, self.n_boxes, n, seed, purpose))
 
-    def counterfactuals(self, clean: Prompts, seed: int) -> Prompts:
+    def counterfactuals(self, clean: Prompts, seed: int | str) -> Prompts:
         """The counterfactual prompt of each prompt, for path patching."""
         rng = random.Random(f"counterfactual {seed}")
         return self.prompts([counterfactual(scene, rng, self.words) for scene in clean.scenes])
 
-    def desideratum(self, name: str, n: int, seed: int) -> Paired:
+    def desideratum(self, name: str, n: int, seed: int | str) -> Paired:
         """`n` prompts with their alternates for one desideratum, targets encoded as they stand in a prompt."""
         import torch
 

@@ -48,7 +48,16 @@ STEPS: tuple[Step, ...] = (
 )
 """The four steps (EP section 4; docs/methods.md, section 4)."""
 
-POSITION_OF: dict[str, str] = {step.group: step.position for step in STEPS}
+DIRECT: tuple[Step, ...] = (
+    Step("K", "key writer", PREVIOUS_LABEL, "A", "k"),
+    Step("V", "value writer", PREVIOUS_LABEL, "A", "v"),
+)
+"""Two steps of ours for models whose chain of four ends early: the value fetchers may read the queried label itself,
+if earlier heads have written onto it which letter it is and which object came before (docs/methods.md, section 4)."""
+
+EVERY_STEP = STEPS + DIRECT
+STEP_OF: dict[str, Step] = {step.group: step for step in EVERY_STEP}
+POSITION_OF: dict[str, str] = {step.group: step.position for step in EVERY_STEP}
 
 Groups = dict[str, tuple[Head, ...]]
 """Heads by group, strongest first."""

@@ -39,23 +39,22 @@ class Interval:
     high: float | None
 
 
+def resample(n: int, generator: torch.Generator) -> torch.Tensor:
+    """Indices (n,) of prompts drawn with replacement."""
+    return torch.randint(n, (n,), generator=generator)
+
+
 def bootstrap_jaccard(
-    n_prompts: int,
-    found: Callable[[torch.Tensor], set[Hashable]],
-    reference: Callable[[torch.Tensor], set[Hashable]],
+    found: Callable[[torch.Generator], Collection[Hashable]],
+    reference: Callable[[torch.Generator], Collection[Hashable]],
     *,
     resamples: int = 200,
     seed: int = 0,
 ) -> Interval:
-    """Bootstrap over prompts: both sets are chosen anew from the same resampled prompts (indices (n_prompts,))."""
+    """Bootstrap over prompts: both sets are chosen anew from prompts that they resample with the generator."""
     generator = torch.Generator().manual_seed(seed)
-    drawn = []
-    for _ in range(resamples):
-        index = torch.randint(n_prompts, (n_prompts,), generator=generator)
-        value = overlap(found(index), reference(index)).jaccard
-        if value is not None:
-            drawn.append(value)
+    values = (overlap(found(generator), reference(generator)).jaccard for _ in range(resamples))
+    drawn = sorted(value for value in values if value is not None)
     if len(drawn) * 2 < resamples:
         return Interval(None, None)
-    drawn.sort()
     return Interval(drawn[round(0.025 * (len(drawn) - 1))], drawn[round(0.975 * (len(drawn) - 1))])

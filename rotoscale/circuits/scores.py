@@ -5,7 +5,9 @@ Both per prompt, so that means, standard errors and resamplings come from the sa
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import torch
 
@@ -39,3 +41,14 @@ def measure(logits: torch.Tensor, answers: torch.Tensor, objects: torch.Tensor) 
     right = logits.gather(-1, answers.expand(logits.shape[:-1])[..., None])[..., 0]
     others = (of_objects.sum(-1) - right) / (objects.shape[-1] - 1)
     return Measured(right - logits.logsumexp(-1), right - others, logits.argmax(-1))
+
+
+def score_interval(successes: int, n: int) -> tuple[float, float]:
+    """95 % score interval of a share (Wilson 1927); it keeps a width where all or none succeed."""
+    if not n:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.975)
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)

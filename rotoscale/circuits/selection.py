@@ -62,20 +62,23 @@ Evaluate = Callable[[Sequence[frozenset[Head]]], Sequence[float]]
 def minimality(group: Sequence[Head], evaluate: Evaluate, *, needed: float = NEEDED) -> dict[Head, Need]:
     """Which heads of a group its circuit needs once their most redundant partners are out (EP section 4.3).
 
-    Redundancy of partner u for head v is `F(C \\ u) - F(C \\ {u, v})`: what v is worth without u (choice). K is the
-    30 % most redundant of the others, rounded up. One rule for every group: v stays if the gain is at least `needed`.
-    A head that does nothing even then (both accuracies zero included) goes.
+    Redundancy of partner u for head v is what v is worth without u, `F(C \\ u) - F(C \\ {u, v})` (choice). K is the
+    30 % most redundant of the others, rounded up, of those without which v is worth more than with them (choice: a
+    partner without which nothing works at all stands in for nobody). One rule for every group: v stays if the gain is
+    at least `needed`. A head that does nothing even then (both accuracies zero included) goes.
     """
     group = list(group)
+    nobody: frozenset[Head] = frozenset()
     pairs = [frozenset((u, v)) for i, u in enumerate(group) for v in group[i + 1 :]]
-    asked = [frozenset((u,)) for u in group] + pairs
+    asked = [nobody, *(frozenset((u,)) for u in group), *pairs]
     without = dict(zip(asked, evaluate(asked), strict=True))
     partners = {}
     for v in group:
         others = [u for u in group if u != v]
+        with_all = without[nobody] - without[frozenset((v,))]
         worth = {u: without[frozenset((u,))] - without[frozenset((u, v))] for u in others}
-        size = math.ceil(PARTNERS * len(others))
-        partners[v] = tuple(sorted(others, key=lambda u: (-worth[u], u))[:size])
+        redundant = sorted((u for u in others if worth[u] > with_all), key=lambda u: (-worth[u], u))
+        partners[v] = tuple(redundant[: math.ceil(PARTNERS * len(others))])
     asked = [frozenset(partners[v]) for v in group] + [frozenset((*partners[v], v)) for v in group]
     accuracies = list(evaluate(asked))
     found = {}

@@ -122,7 +122,7 @@ def draw_scene(
     return Scene(tuple(objects), tuple(letters), rng.randrange(n_boxes) if queried is None else queried)
 
 
-def draw_scenes(words: Vocabulary, n_boxes: int, n: int, seed: int, purpose: str = "prompts") -> list[Scene]:
+def draw_scenes(words: Vocabulary, n_boxes: int, n: int, seed: int | str, purpose: str = "prompts") -> list[Scene]:
     """Draw `n` scenes that query every box equally often (up to a remainder), reproducibly by seed and purpose.
 
     Raises CircuitError for a number of boxes that is not allowed or for which there are too few words.
