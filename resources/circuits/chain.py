@@ -112,14 +112,15 @@ class Chain:
         }
 
     def kept_heads(self, settings: CircuitSettings, index: torch.Tensor | None = None) -> set[object]:
-        """(group, head) of the circuit; from some of the prompts, what these select and minimality did not reject."""
+        """(group, head) of the circuit; with some of the prompts, those of it that these select again.
+
+        Heads that only a resample selects were never put to minimality and are not added (choice).
+        """
+        kept: set[object] = {(group, head) for group, heads in self.kept.items() for head in heads}
         if index is None:
-            return {(group, head) for group, heads in self.kept.items() for head in heads}
-        found: set[object] = set()
-        for group, scored in self.scored.items():
-            rejected = {head for head, need in self.needs[group].items() if not need.kept}
-            found |= {(group, head) for head in scored.chosen(settings, index) if head not in rejected}
-        return found
+            return kept
+        again = {(group, head) for group, one in self.scored.items() for head in one.chosen(settings, index)}
+        return kept & again
 
 
 def right_prompts(model: HeadModel, maker: PromptMaker, n: int, seed: int, settings: CircuitSettings) -> Prompts:
@@ -167,7 +168,8 @@ def find_chain(
         receivers = () if step.receivers == LOGITS else scored[step.receivers].candidates
         scored[step.group] = found = score_heads(model, batches, step, receivers, settings, report)
         if found.candidates:
-            edges += score_edges(model, batches, found, means if all_edges else None, estimates=all_edges)
+            estimates = all_edges and settings.edge_estimates
+            edges += score_edges(model, batches, found, means if all_edges else None, estimates=estimates)
         elif step in STEPS:
             best = float(found.probability.mean(1).min()) if found.heads else 0.0
             reason = f"no head passes as {step.title} ({step.group}); the best rejected score is {best:.3g}"

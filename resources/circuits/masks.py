@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from resources.circuits.patching import heads_at, patch_heads
@@ -71,7 +72,9 @@ def learn_mask(
     """Heads of a group that the learned mask, rounded, takes from the alternate.
 
     Loss: minus the mean target logit plus 0.01 for each head's share that is patched. After each epoch the rounded
-    mask is validated, and the better epoch is kept (choice), the earlier one of equals.
+    mask is validated, at the end the whole group too, and the best is kept, the earliest of equals (choice). The whole
+    group is tried because behind a sharp attention pattern the gradient at a mask of ones vanishes, and a pointer that
+    works would read as none.
     """
     import torch
 
@@ -94,10 +97,15 @@ def learn_mask(
             with torch.no_grad():
                 mask.clamp_(0, 1)
         heads = tuple(head for head, value in zip(group, mask.tolist(), strict=True) if value < 0.5)
-        accuracy = float(named(model, validation, [heads])[0].double().mean())
-        if accuracy > best[0]:
-            best = accuracy, heads
-    return best[1]
+        best = max(best, (_accuracy(model, validation, heads), heads), key=_first)
+    return max(best, (_accuracy(model, validation, tuple(group)), tuple(group)), key=_first)[1]
+
+
+def _accuracy(model: HeadModel, parts: list[Part], heads: tuple[Head, ...]) -> float:
+    return float(named(model, parts, [heads])[0].double().mean())
+
+
+_first = itemgetter(0)
 
 
 def named(model: HeadModel, parts: list[Part], sets: Sequence[Sequence[Head]]) -> torch.Tensor:

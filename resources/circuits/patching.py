@@ -42,8 +42,10 @@ def patch_heads(
     """
     import torch
 
-    mask = torch.zeros(len(sets), model.n_layers, model.n_heads, dtype=torch.bool)
-    for row, heads in enumerate(sets):
+    wanted = [frozenset(heads) for heads in sets]
+    distinct = list(dict.fromkeys(wanted))  # random draws of few heads repeat themselves
+    mask = torch.zeros(len(distinct), model.n_layers, model.n_heads, dtype=torch.bool)
+    for row, heads in enumerate(distinct):
         for layer, head in heads:
             mask[row, layer, head] = True
     mask = mask.to(model.device)
@@ -62,4 +64,5 @@ def patch_heads(
 
             final = run_positions(model, recorded, where, start, variants=len(part), edit_heads=edit)
             found.append(model.measure(final, prompts))
-    return Measured(*(torch.cat([getattr(one, name) for one in found]).cpu() for name in MEASURES))
+    rows = [distinct.index(heads) for heads in wanted]
+    return Measured(*(torch.cat([getattr(one, name) for one in found]).cpu()[rows] for name in MEASURES))

@@ -36,11 +36,14 @@ class CircuitSettings:
     largest_group: int = LARGEST_GROUP
     screen: bool | None = None
     """Whether a gradient screens before exact patching; None: from 256 heads on."""
+    edge_estimates: bool = True
+    """Whether edges of heads that are no candidates are estimated by gradients."""
     direct: bool = True
     """Whether the direct steps (K, V) are taken where the chain of four ends early."""
     resamples: int = 10
     resample_prompts: int = 105
     desiderata: tuple[str, ...] = DESIDERATA
+    """What masks are learned for; none: no masks."""
     mask_prompts: int = 256
     mask_test_prompts: int = 105
     patch_prompts: int = 500
@@ -58,19 +61,20 @@ class CircuitSettings:
 
 
 QUICK = CircuitSettings(
-    prompts=49,
-    accuracy_prompts=70,
+    prompts=35,
+    accuracy_prompts=56,
     faithfulness_prompts=105,
-    mean_prompts=140,
+    mean_prompts=105,
     curve_prompts=14,
     curve_draws=3,
     percentages=(5, 10, 25, 50, 75, 100),
+    edge_estimates=False,
     resamples=2,
-    resample_prompts=35,
-    mask_prompts=56,
-    mask_test_prompts=49,
-    patch_prompts=105,
-    knockout_prompts=28,
+    resample_prompts=28,
+    mask_prompts=192,
+    mask_test_prompts=35,
+    patch_prompts=70,
+    knockout_prompts=14,
     draws=19,
     bootstrap=100,
 )

@@ -24,7 +24,7 @@ NEEDED = 0.01
 def mean_and_error(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard error over prompts of scores (senders, prompts)."""
     n = scores.shape[-1]
-    error = scores.std(-1, correction=1) / math.sqrt(n) if n > 1 else torch.zeros_like(scores[..., 0])
+    error = scores.std(-1, correction=1) / math.sqrt(n) if n > 1 and len(scores) else torch.zeros_like(scores[..., 0])
     return scores.mean(-1), error
 
 

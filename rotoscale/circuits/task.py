@@ -70,9 +70,9 @@ class Scene:
                 f"a scene needs {FEWEST_BOXES} to {MOST_BOXES} boxes with as many letters as objects; "
                 f"this one has {n} objects and {len(self.letters)} letters"
             )
-        for kind, words in (("letter", self.letters), ("object", self.objects)):
+        for kind, words in (("a letter", self.letters), ("an object", self.objects)):
             if len(set(words)) < n:
-                raise CircuitError(f"{' '.join(words)}: a {kind} stands twice in one scene, which has no one answer")
+                raise CircuitError(f"{' '.join(words)}: {kind} stands twice in one scene, which has no one answer")
         if not 0 <= self.queried < n:
             raise CircuitError(f"box {self.queried} is queried, but the boxes are 0 to {n - 1}")
 
