@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
-from dashboard import launch, synthetic
+from dashboard import launch, pages
 from dashboard.source import Source, latest
-from resources.warehouse import TableStore, publish
+from resources.warehouse import TableStore
+from tests import synthetic
+from tests.synthetic import publish
 
-PAGES = ("families", "scale", "rotation", "edits", "models")
+PAGES = tuple(page.url for page in pages.discover())
 CHROMIUM = Path("/usr/bin/chromium")
 
 HOSTILE = (
@@ -110,12 +113,18 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
         test = AppTest.from_file(str(launch.APP), default_timeout=60)
         test.query_params.update(address)
         test.run()
-        if page != "families":
+        if page != PAGES[0]:
             test.query_params.update(address)
-            test.switch_page(f"views/{page}.py").run()
+            open_page(test, page)
         return test
 
     return show
+
+
+def open_page(test: AppTest, url: str) -> None:
+    """Open a page by its address; `switch_page` knows only pages that are files."""
+    test._page_hash = calc_hash(url)
+    test.run()
 
 
 def charts(test: AppTest) -> list[dict[str, Any]]:

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from dashboard import launch, synthetic
-from resources.warehouse import TableStore, publish
+from dashboard import launch
+from resources.warehouse import TableStore
+from tests import synthetic
+from tests.synthetic import publish
 
 SCREENSHOTS = launch.PROJECT / "screenshots"
 PATIENCE = 60_000

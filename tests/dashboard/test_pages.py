@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import synthetic
-from resources.warehouse import SCHEMA_VERSION, TABLES, TableStore, publish
+from resources.warehouse import SCHEMA_VERSION, TABLES, TableStore
+from tests import synthetic
+from tests.synthetic import publish
 
 from .conftest import HOSTILE, PAGES, charts, words
 

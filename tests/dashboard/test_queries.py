@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import queries, synthetic
+from dashboard import queries
 from dashboard.source import Source, latest
 from resources.warehouse import TableStore, read
+from tests import synthetic
 
 App = Callable[..., AppTest]
 PAIR = ("demo-reasoning", "demo-base")
@@ -73,7 +74,7 @@ def test_cells_of_experts_are_their_median(tmp_path: Path) -> None:
     (row,) = [r for r in store.read("scale_statistics", "0001") if r["matrix"] == "up"]
     rows = [row | {"expert": e, "alpha_median": v} for e, v in enumerate([1.0, 1.1, 1.5, float("nan")])]
     store.write("scale_statistics", "0001", rows, run_id="", code_version="")
-    from resources.warehouse import publish
+    from tests.synthetic import publish
 
     source = Source(publish(store, tmp_path / "published").path)
     (cell,) = queries.grid(source, "alpha_median", "m", "b").itertuples()

@@ -12,9 +12,10 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from dashboard import synthetic
 from dashboard.report import write_report
-from resources.warehouse import TableStore, WarehouseError, publish
+from resources.warehouse import TableStore, WarehouseError
+from tests import synthetic
+from tests.synthetic import publish
 
 from .conftest import HOSTILE
 
