@@ -73,8 +73,8 @@ def comparison(console: Console, summary: PairSummary) -> None:
     matrices, simulated = summary.matrices, summary.overall["simulated"]
     console.print(f"\n{summary.model} against {summary.base}", style="bold", markup=False)
     console.print(
-        f"Relative change of all tensors {number(summary.change_of_all_tensors)}, of the {matrices} principal matrices "
-        f"{number(summary.overall['relative_change'])}; these hold {100 * share:.1f} % of {summary.parameters:,} "
+        f"All tensors: relative change {number(summary.change_of_all_tensors)}; the {matrices} principal matrices: "
+        f"{number(summary.overall['relative_change'])}. These hold {100 * share:.1f} % of {summary.parameters:,} "
         "parameters."
     )
     if summary.others:

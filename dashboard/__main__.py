@@ -7,6 +7,14 @@ from importlib import import_module
 
 from streamlit.web.cli import main
 
-for module in ("duckdb", "pandas", "plotly.io", "dashboard.assemble", "dashboard.matrix", "dashboard.figures.score"):
+for module in (
+    "duckdb",
+    "pandas",
+    "plotly.io",
+    "dashboard.assemble",
+    "dashboard.matrix",
+    "dashboard.figures.score",
+    "dashboard.pages",
+):
     import_module(module)
 main(prog_name="streamlit")

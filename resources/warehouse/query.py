@@ -61,5 +61,9 @@ def _older_file(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 def _path(connection: duckdb.DuckDBPyConnection) -> str:
-    found = connection.cursor().execute("SELECT path FROM duckdb_databases() WHERE NOT internal").fetchone()
+    found = (
+        connection.cursor()
+        .execute("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
+        .fetchone()
+    )
     return str(found[0]) if found and found[0] else "the published file"

@@ -73,7 +73,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Names from strangers, and values that are no numbers, in every table."""
+    """Names that anybody may have given, and values that are no numbers, in every table."""
     folder = tmp_path_factory.mktemp("hostile")
     base = HOSTILE[0]
     models = [synthetic.Model(base, HOSTILE[1], "base", base, "base")]
@@ -135,6 +135,12 @@ def charts(test: AppTest) -> list[dict[str, Any]]:
 def words(test: AppTest) -> str:
     """All markup that a page sends to be rendered as markdown."""
     return "\n".join(str(element.value) for element in (*test.markdown, *test.caption, *test.header, *test.subheader))
+
+
+def rows_of(small: Path, table: str, model: str) -> list[dict[str, Any]]:
+    """Rows of a table about one model, as they were written."""
+    store = TableStore(small / "tables")
+    return [row for key in store.models(table) for row in store.read(table, key) if row["model_id"] == model]
 
 
 @pytest.fixture

@@ -104,9 +104,9 @@ def test_from_family_to_matrix_to_edit(page: Any, serve: Serve, small: Path) -> 
     table.scroll_into_view_if_needed()
     box = table.bounding_box()
     page.mouse.click(box["x"] + 18, box["y"] + 35 + 2 * 35 + 17)
-    door = page.locator("[data-testid='stPageLink'] a", has_text="Scale").first
-    door.wait_for()
-    door.click()
+    link = page.locator("[data-testid='stPageLink'] a", has_text="Scale").first
+    link.wait_for()
+    link.click()
     page.wait_for_url("**/scale?**")
     drawn(page, '[class*="st-key-map_"]')
     assert "model=demo-math" in page.url
@@ -213,7 +213,7 @@ def test_a_page_opened_too_early_fills_itself(page: Any, serve: Serve, tmp_path:
     drawn(page)
 
 
-def test_names_from_strangers_are_text(page: Any, serve: Serve, hostile: Path) -> None:
+def test_names_that_anybody_gave_are_text(page: Any, serve: Serve, hostile: Path) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     alerts: list[str] = []

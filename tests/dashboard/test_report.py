@@ -84,7 +84,7 @@ def test_numbers_are_those_of_the_rows(small: Path, tmp_path: Path, source: Any)
     assert f'<td class="number">{alpha:.4f}</td>' in page
 
 
-def test_names_from_strangers_are_text(hostile: Path, tmp_path: Path) -> None:
+def test_names_that_anybody_gave_are_text(hostile: Path, tmp_path: Path) -> None:
     for number, name in enumerate((HOSTILE[0] + "!", HOSTILE[1])):
         reader, page = opened(write_report(name, tmp_path / f"{number}.html", hostile / "published"))
         assert "img" not in {tag for tag, _ in reader.elements}
