@@ -7,14 +7,6 @@ from importlib import import_module
 
 from streamlit.web.cli import main
 
-for module in (
-    "duckdb",
-    "pandas",
-    "plotly.io",
-    "dashboard.assemble",
-    "dashboard.matrix",
-    "dashboard.figures.score",
-    "dashboard.pages",
-):
+for module in ("duckdb", "pandas", "plotly.io", "dashboard.assemble", "dashboard.matrix", "dashboard.figures.score"):
     import_module(module)
 main(prog_name="streamlit")

@@ -13,17 +13,20 @@ from resources.warehouse.summaries.measures import FORGOTTEN, median
 if TYPE_CHECKING:
     import pandas as pd
 
+_SHOWN = ("matrices", "alpha", "ratio_cv", "relative_change", "nf", "nf_over_null", "nf_unrelated")
+"""The summaries that pages and reports show."""
+
 
 @remembered
 def summary(source: Source) -> pd.DataFrame:
     """Every comparison by matrix type; see `summaries.by_matrix_type`."""
-    return summaries.by_matrix_type(source.connection)
+    return summaries.by_matrix_type(source.connection, only=_SHOWN)
 
 
 @remembered
 def overall(source: Source) -> pd.DataFrame:
     """Every comparison over all its matrices; see `summaries.overall`."""
-    return summaries.overall(source.connection)
+    return summaries.overall(source.connection, only=_SHOWN)
 
 
 @remembered

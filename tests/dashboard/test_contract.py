@@ -141,8 +141,8 @@ def test_answers_are_kept_by_published_version(tmp_path: Path) -> None:
     first = queries.models(one)
     first.loc[0, "model_id"] = "changed by whoever asked"
     assert queries.models(one)["model_id"].tolist() == ["b"]
-    asked = []
-    one.frame = lambda *_: asked.append(1)  # type: ignore[assignment,method-assign,return-value,func-returns-value]
+    asked: list[int] = []
+    one.frame = lambda *_: asked.append(1)  # type: ignore[method-assign]
     assert len(queries.models(one)) == 1
     assert not asked
     models.append(synthetic.Model("m", "f", "math", "b"))
