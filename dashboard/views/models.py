@@ -82,7 +82,7 @@ def _table(models: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
     )
     link = st.column_config.LinkColumn
     parts.table(
-        rows, "models", 
+        rows, "models",
         order=["model_id", "family", "role", "method", "status", *counts, "architecture", "n_layers", "size",
                "dtype", "source", "run", "asset"],
         columns={
@@ -155,12 +155,14 @@ def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
 
 def _missing(model: str, status: str, tables: set[str]) -> None:
     """Which assets have no rows of a checkpoint that could be read."""
-    groups = parts.source().contract.groups()
+    contract = parts.source().contract
+    groups = contract.groups()
     waiting = [a for assets in groups.values() for a, names in assets.items() if not tables & set(names)]
     if status != "ready" or not waiting:
         return
     names = ", ".join(f"`{asset}`" for asset in waiting)
-    if tables <= {name for names in groups[parts.source().contract.group_of("models")].values() for name in names}:
+    registered = {name for names in groups.get(contract.group_of("models"), {}).values() for name in names}
+    if tables <= registered:
         parts.nothing(
             assemble.UNMEASURED.capitalize(),
             f"Waiting for {names}; its run may still be going.",
