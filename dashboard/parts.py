@@ -38,7 +38,7 @@ def source() -> Source:
 
 def meaning(column: str, table: str | None = None) -> str | None:
     """The published file's text of a column, for hovering; of the first table that has it unless one is named."""
-    return source().contract.meaning(column, table)
+    return source().catalogue.meaning(column, table)
 
 
 def meanings(table: str, *columns: str) -> str:
@@ -48,7 +48,7 @@ def meanings(table: str, *columns: str) -> str:
 
 def asset_link(table: str, model_id: str) -> str:
     """Address of a model's partition of the asset that makes a table."""
-    return text.asset_link(source().contract.asset_of(table), model_id)
+    return text.asset_link(source().catalogue.asset_of(table), model_id)
 
 
 # ---------------------------------------------------------------------------------------------- figures and tables

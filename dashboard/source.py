@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from dashboard.contract import read_contract
+from dashboard.catalogue import read_catalogue
 from resources.warehouse import current, open_published
 from resources.warehouse.query import frame
 
@@ -38,7 +38,7 @@ class Source:
         self.path = Path(path)
         self.connection = open_published(self.path)
         self.connection.execute("SET enable_external_access = false")
-        self.contract = read_contract(self.connection)
+        self.catalogue = read_catalogue(self.connection)
         self._answers: OrderedDict[Any, Any] = OrderedDict()
         self._lock = threading.Lock()
 

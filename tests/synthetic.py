@@ -44,6 +44,11 @@ _MADE_BY = {
 """Asset and group of a table; of those not named, the asset has the table's name and is one of `structure`."""
 
 
+def open_store(folder: Path) -> TableStore:
+    """The tables under a data folder."""
+    return TableStore(folder / "tables")
+
+
 def publish(store: TableStore, folder: Path) -> Published:
     """Publish, and see to it that the file describes itself: tables `table_texts` and `column_texts`."""
     published = publish_tables(store, folder)
@@ -131,7 +136,7 @@ def write(
     progress: Callable[[str], None] = lambda model_id: None,
 ) -> Published:
     """Write and publish `models` under `folder` (`tables/` and `published/`); same arguments, same numbers."""
-    store = TableStore(folder / "tables")
+    store = open_store(folder)
     for number, model in enumerate(models):
         random = np.random.default_rng(number)
         run_id = str(uuid.UUID(bytes=random.bytes(16)))

@@ -2,7 +2,7 @@
 
 Each function takes a `Source` and plain values and returns a data frame with no more rows than are drawn; each Source
 keeps the answers. Values reach the database as parameters. Column names and expressions come from the published file's
-own contract or from `quantities.py`, never from a caller. Rows that compare a checkpoint with itself (the numerical
+own catalogue or from `quantities.py`, never from a caller. Rows that compare a checkpoint with itself (the numerical
 floor) are left out of comparisons unless the pair is named, and forgotten models out of every list but `models`.
 """
 

@@ -49,7 +49,7 @@ def experts(source: Source, model_id: str, base_id: str, layer: int, matrix: str
 @remembered
 def cell(source: Source, table: str, model_id: str, base_id: str, layer: int, matrix: str, expert: int) -> pd.DataFrame:
     """Every single number of one matrix in one table, without its arrays; one row or none."""
-    columns = ", ".join(f'"{name}"' for name in source.contract.tables[table].single_values)
+    columns = ", ".join(f'"{name}"' for name in source.catalogue.tables[table].single_values)
     return source.frame(
         f'SELECT {columns} FROM "{table}" WHERE {_MATRIX}', _key(model_id, base_id, layer, matrix, expert)
     )

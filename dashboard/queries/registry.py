@@ -54,7 +54,7 @@ def materialized(source: Source) -> pd.DataFrame:
         f"SELECT '{name}' AS \"table\", model_id, count(*) AS rows, "
         "max(materialized_at) AS materialized_at, arg_max(run_id, materialized_at) AS run_id, "
         f'arg_max(code_version, materialized_at) AS code_version FROM "{name}" GROUP BY ALL'
-        for name, table in source.contract.tables.items()
+        for name, table in source.catalogue.tables.items()
         if table.of_models
     ]
     if not parts:

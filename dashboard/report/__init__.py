@@ -38,7 +38,7 @@ def write_report(name: str, out: Path, published: Path) -> Path:
     models, pairs = queries.models(source), queries.pairs(source)
     measured = pairs[~pairs["is_floor"]]
     if name in set(measured["model_id"]):
-        sheet = Sheet(f"What post-training did to {text.short(name, 90)}", source.contract)
+        sheet = Sheet(f"What post-training did to {text.short(name, 90)}", source.catalogue)
         for pair in measured[measured["model_id"] == name].itertuples():
             add_model(sheet, source, models, name, str(pair.base_id))
     else:
@@ -47,7 +47,7 @@ def write_report(name: str, out: Path, published: Path) -> Path:
         family = found.iloc[0]["family"] if is_base else name
         if family not in set(models["family"].dropna()):
             raise WarehouseError(_unknown(name, models, found))
-        sheet = Sheet(f"The {text.short(family, 90)} family", source.contract)
+        sheet = Sheet(f"The {text.short(family, 90)} family", source.catalogue)
         add_family(sheet, source, models, str(family))
     about = queries.published(source).iloc[0]
     footer = (

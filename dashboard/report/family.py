@@ -58,7 +58,7 @@ def add_family(sheet: Sheet, source: Source, models: pd.DataFrame, family: str) 
         if len(data):
             sheet.heading(q.label, 3)
             sheet.note(
-                f"{source.contract.meaning(q.column, q.table)} {text.DECAY if q.table == 'scale_statistics' else ''}"
+                f"{source.catalogue.meaning(q.column, q.table)} {text.DECAY if q.table == 'scale_statistics' else ''}"
             )
             sheet.figure(
                 lines.multiples(data, series="model_id", styles=styles, y_title=q.label, centre=q.centre), q.label

@@ -15,5 +15,5 @@ def add_map(sheet: Sheet, source: Source, quantity: str, model: str, base: str, 
     if data.empty:
         return
     decay = text.DECAY if q.key.startswith("alpha") else ""
-    sheet.note(f"{q.label}: {source.contract.meaning(q.column, q.table)} {q.note} {decay}")
+    sheet.note(f"{q.label}: {source.catalogue.meaning(q.column, q.table)} {q.note} {decay}")
     sheet.figure(heat.layer_map(data, q, reach=reach), f"{q.label} by layer and matrix type")

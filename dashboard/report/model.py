@@ -88,7 +88,7 @@ def _levels(sheet: Sheet, source: Source, model: str, base: str) -> None:
     if len(data):
         styles = {text.title(name): style for name, style in colours.LEVELS.items()}
         data = data.assign(series=data["series"].map(text.title))
-        null = source.contract.meaning("nf_null_simulated", "rotation_statistics")
+        null = source.catalogue.meaning("nf_null_simulated", "rotation_statistics")
         sheet.note(f"NF beside its nulls and the unrelated level. {null}")
         sheet.figure(
             lines.multiples(data, series="series", styles=styles, y_title="NF", log_y=True), "NF, nulls, unrelated"
@@ -128,7 +128,7 @@ def _matrix(sheet: Sheet, source: Source, cell: tuple[str, str, int, str]) -> No
     if len(picture):
         charts.append((spectrum.picture(picture), "I_orth in blocks"))
     sheet.figures(*charts)
-    sheet.note(f"Left: |diag A|, |diag B|. Right: {source.contract.meaning('picture', 'rotation_statistics')}")
+    sheet.note(f"Left: |diag A|, |diag B|. Right: {source.catalogue.meaning('picture', 'rotation_statistics')}")
     for made in (scale, rotation):
         for row in made.to_dict("records"):
             sheet.note(f"run {row['run_id']}, code version {row['code_version']}, {row['materialized_at']}")

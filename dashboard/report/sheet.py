@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from markupsafe import Markup
 
-from dashboard.contract import Contract
+from dashboard.catalogue import Catalogue
 
 if TYPE_CHECKING:
     import jinja2
@@ -95,10 +95,10 @@ class Texts:
 
 @dataclass
 class Sheet:
-    """A page under construction; `contract` explains the columns of its tables."""
+    """A page under construction; `catalogue` explains the columns of its tables."""
 
     title: str
-    contract: Contract
+    catalogue: Catalogue
     _blocks: list[Text | Figures | Table | Texts] = field(default_factory=list)
     _figures: int = 0
 
@@ -131,7 +131,7 @@ class Sheet:
         """
         there = [(column, heading, write) for column, heading, write in columns if column in data.columns]
         headings = [
-            Heading(words, (meanings or {}).get(column) or self.contract.meaning(column, of))
+            Heading(words, (meanings or {}).get(column) or self.catalogue.meaning(column, of))
             for column, words, _ in there
         ]
         rows = [

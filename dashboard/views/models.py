@@ -66,9 +66,9 @@ def _table(models: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
     rows = assemble.listed(models) if status == LISTED else models[models["status"] == status]
     if picked:
         rows = rows[rows["family"].fillna("").isin(picked)]
-    contract = parts.source().contract
-    groups = {name: assets for name, assets in contract.groups().items() if name != contract.group_of("models")}
-    present = made.assign(asset=made["table"].map(contract.asset_of)).groupby("model_id")["asset"].agg(set)
+    catalogue = parts.source().catalogue
+    groups = {name: assets for name, assets in catalogue.groups().items() if name != catalogue.group_of("models")}
+    present = made.assign(asset=made["table"].map(catalogue.asset_of)).groupby("model_id")["asset"].agg(set)
     have = [present.get(model, set()) for model in rows["model_id"]]
     counts = {
         f"group {name}": [f"{len(assets.keys() & known)} of {len(assets)}" for known in have]
@@ -155,13 +155,13 @@ def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
 
 def _missing(model: str, status: str, tables: set[str]) -> None:
     """Which assets have no rows of a checkpoint that could be read."""
-    contract = parts.source().contract
-    groups = contract.groups()
+    catalogue = parts.source().catalogue
+    groups = catalogue.groups()
     waiting = [a for assets in groups.values() for a, names in assets.items() if not tables & set(names)]
     if status != "ready" or not waiting:
         return
     names = ", ".join(f"`{asset}`" for asset in waiting)
-    registered = {name for names in groups.get(contract.group_of("models"), {}).values() for name in names}
+    registered = {name for names in groups.get(catalogue.group_of("models"), {}).values() for name in names}
     if tables <= registered:
         parts.nothing(
             assemble.UNMEASURED.capitalize(),

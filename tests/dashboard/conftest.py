@@ -20,7 +20,7 @@ from dashboard import launch, pages
 from dashboard.source import Source, latest
 from resources.warehouse import TableStore
 from tests import synthetic
-from tests.synthetic import publish
+from tests.synthetic import open_store, publish
 
 PAGES = tuple(page.url for page in pages.discover())
 CHROMIUM = Path("/usr/bin/chromium")
@@ -67,7 +67,7 @@ def registered_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published file whose tables are all empty."""
     folder = tmp_path_factory.mktemp("empty")
-    publish(TableStore(folder / "tables"), folder / "published")
+    publish(open_store(folder), folder / "published")
     return folder
 
 
@@ -80,8 +80,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models += [synthetic.Model(n + "!", HOSTILE[1], n, base) for n in HOSTILE]
     models.append(synthetic.Model("bad", HOSTILE[3], HOSTILE[4], base, status="quarantined", reason=HOSTILE[3] * 3))
     synthetic.write(folder, models, synthetic.Shape(layers=3, rank=20, picture=8))
-    _spoil(TableStore(folder / "tables"))
-    publish(TableStore(folder / "tables"), folder / "published")
+    _spoil(open_store(folder))
+    publish(open_store(folder), folder / "published")
     return folder
 
 
@@ -139,7 +139,7 @@ def words(test: AppTest) -> str:
 
 def rows_of(small: Path, table: str, model: str) -> list[dict[str, Any]]:
     """Rows of a table about one model, as they were written."""
-    store = TableStore(small / "tables")
+    store = open_store(small)
     return [row for key in store.models(table) for row in store.read(table, key) if row["model_id"] == model]
 
 

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from dashboard import launch
-from resources.warehouse import TableStore
 from tests import synthetic
-from tests.synthetic import publish
+from tests.synthetic import open_store, publish
 
 SCREENSHOTS = launch.PROJECT / "screenshots"
 PATIENCE = 60_000
@@ -197,7 +196,7 @@ def test_a_newer_file_is_picked_up_while_the_page_is_open(page: Any, serve: Serv
     shutil.copytree(small, data)
     page.goto(f"{serve(data)}/models")
     page.get_by_text("Published version 1").wait_for()
-    store = TableStore(data / "tables")
+    store = open_store(data)
     (row,) = store.read("models", "0001")
     row |= {"model_id": "demo-latecomer", "status": "quarantined", "status_reason": "came after the page was opened"}
     store.write("models", "late", [row], run_id="", code_version="synthetic")

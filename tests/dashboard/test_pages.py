@@ -10,9 +10,9 @@ import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from resources.warehouse import SCHEMA_VERSION, TABLES, TableStore
+from resources.warehouse import SCHEMA_VERSION
 from tests import synthetic
-from tests.synthetic import publish
+from tests.synthetic import TABLES, open_store, publish
 
 from .conftest import HOSTILE, PAGES, charts, words
 
@@ -235,7 +235,7 @@ def test_outside_code_knows_the_rule() -> None:
 def test_experts_of_a_mixture_are_one_cell_and_can_be_opened_one_by_one(app: App, tmp_path: Path) -> None:
     models = [synthetic.Model("b", "f", "base", "b", "base"), synthetic.Model("m", "f", "sft", "b")]
     synthetic.write(tmp_path, models, synthetic.Shape(layers=2))
-    store = TableStore(tmp_path / "tables")
+    store = open_store(tmp_path)
     for table in ("decompositions", "scale_statistics", "rotation_statistics"):
         for key in store.models(table):
             rows = store.read(table, key)

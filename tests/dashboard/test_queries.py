@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
 from dashboard.source import Source, latest
-from resources.warehouse import TableStore, read
+from resources.warehouse import read
 from tests import synthetic
-from tests.synthetic import publish
+from tests.synthetic import open_store, publish
 
 from .conftest import charts, rows_of
 
@@ -62,7 +62,7 @@ def test_cells_of_experts_are_their_median(tmp_path: Path) -> None:
         [synthetic.Model("b", "f", "base", "b", "base"), synthetic.Model("m", "f", "sft", "b")],
         synthetic.Shape(layers=1),
     )
-    store = TableStore(tmp_path / "tables")
+    store = open_store(tmp_path)
     (row,) = [r for r in store.read("scale_statistics", "0001") if r["matrix"] == "up"]
     rows = [row | {"expert": e, "alpha_median": v} for e, v in enumerate([1.0, 1.1, 1.5, float("nan")])]
     store.write("scale_statistics", "0001", rows, run_id="", code_version="")
@@ -80,7 +80,7 @@ def test_spectra_are_thinned_and_keep_their_ends(tmp_path: Path) -> None:
     assert len(data) <= 2 * queries.POINTS + 2
     assert (data["component"].min(), data["component"].max()) == (1, 4096)
     assert set(range(1, 10)) <= set(data["component"])
-    store = TableStore(tmp_path / "tables")
+    store = open_store(tmp_path)
     (row,) = [r for r in store.read("scale_statistics", "0001") if r["matrix"] == "q"]
     for component, ratio in zip(data["component"], data["ratio"], strict=True):
         assert ratio == pytest.approx(row["ratio"][component - 1])

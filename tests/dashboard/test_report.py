@@ -13,9 +13,9 @@ import plotly.graph_objects as go
 import pytest
 
 from dashboard.report import write_report
-from resources.warehouse import TableStore, WarehouseError
+from resources.warehouse import WarehouseError
 from tests import synthetic
-from tests.synthetic import publish
+from tests.synthetic import open_store, publish
 
 from .conftest import HOSTILE
 
@@ -126,7 +126,7 @@ def test_local_folders_are_not_told(small: Path, tmp_path: Path) -> None:
     """A report is sent to others, whom the folders of the one who made it do not concern."""
     data = tmp_path / "data"
     shutil.copytree(small, data)
-    store = TableStore(data / "tables")
+    store = open_store(data)
     for key in store.models("models"):
         rows = [row | {"source": "/home/somebody/secret/folder"} for row in store.read("models", key)]
         store.write("models", key, rows, run_id="", code_version="")

@@ -14,10 +14,10 @@ from streamlit.testing.v1 import AppTest
 
 from command_line import show
 from dashboard.report import write_report
-from resources.warehouse import TableStore, read
+from resources.warehouse import read
 from resources.warehouse.summaries import by_matrix_type, overall, summarize
 from tests import synthetic
-from tests.synthetic import publish
+from tests.synthetic import open_store, publish
 
 from .conftest import rows_of
 
@@ -90,7 +90,7 @@ def test_medians_are_the_same_numbers_too(app: App, small: Path, tmp_path: Path)
 
 
 def test_all_tensors_together_weigh_by_their_norm(tmp_path: Path) -> None:
-    store = TableStore(tmp_path / "tables")
+    store = open_store(tmp_path)
     pair = {"model_id": "m", "base_id": "b"}
     rows = [
         pair | {"tensor": name, "principal": False, "relative_change": change, "base_norm": norm}
@@ -109,7 +109,7 @@ def test_a_forgotten_base_takes_no_number_away(tmp_path: Path) -> None:
     """The base's norms come from the rows of the model that is compared with it."""
     synthetic.small(tmp_path, shape=synthetic.Shape(layers=2))
     expected = relative_change(tmp_path)
-    store = TableStore(tmp_path / "tables")
+    store = open_store(tmp_path)
     for table in ("decompositions", "scale_statistics", "rotation_statistics"):
         store.remove("0000", [table])
     publish(store, tmp_path / "published")
@@ -119,7 +119,7 @@ def test_a_forgotten_base_takes_no_number_away(tmp_path: Path) -> None:
 
 def test_matrices_without_a_finite_number_are_left_out_of_it(tmp_path: Path) -> None:
     synthetic.small(tmp_path, shape=synthetic.Shape(layers=3))
-    store = TableStore(tmp_path / "tables")
+    store = open_store(tmp_path)
     (key,) = [k for k in store.models("scale_statistics") if store.read("scale_statistics", k)[0]["model_id"] == MODEL]
     rows = store.read("scale_statistics", key)
     for row in rows:

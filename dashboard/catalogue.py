@@ -50,7 +50,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Contract:
+class Catalogue:
     """All tables by name, in the order of publishing."""
 
     tables: Mapping[str, Table]
@@ -79,8 +79,8 @@ class Contract:
         return found
 
 
-def read_contract(connection: duckdb.DuckDBPyConnection) -> Contract:
-    """The contract that stands in a published file.
+def read_catalogue(connection: duckdb.DuckDBPyConnection) -> Catalogue:
+    """The catalogue that stands in a published file.
 
     Raises WarehouseError when the file is from before it described itself.
     """
@@ -94,4 +94,4 @@ def read_contract(connection: duckdb.DuckDBPyConnection) -> Contract:
         )
         for r in rows(connection, "SELECT table_name, asset, group_name, key, text FROM table_texts ORDER BY rowid")
     ]
-    return Contract({table.name: table for table in tables})
+    return Catalogue({table.name: table for table in tables})

@@ -16,7 +16,7 @@ from dashboard.source import Source, latest
 from resources.warehouse import WarehouseError, current
 from resources.warehouse.query import frame, rows
 from tests import synthetic
-from tests.synthetic import publish_tables
+from tests.synthetic import open_store, publish_tables
 
 from .conftest import words
 
@@ -50,11 +50,11 @@ def test_texts_are_those_of_the_file(app: App, small: Path, tmp_path: Path) -> N
 
 
 def test_meaning_is_of_the_table_named(source: Source) -> None:
-    meaning = source.contract.meaning
+    meaning = source.catalogue.meaning
     assert meaning("relative_change", "rotation_statistics") != meaning("relative_change", "tensor_changes")
     assert meaning("no_such_column") is meaning("alpha_median", "no_such_table") is None
-    assert source.contract.asset_of("generations") == "evaluation_scores"
-    assert "singular_values" not in source.contract.tables["decompositions"].single_values
+    assert source.catalogue.asset_of("generations") == "evaluation_scores"
+    assert "singular_values" not in source.catalogue.tables["decompositions"].single_values
 
 
 def test_a_new_group_shows_on_the_models_page(app: App, small: Path, tmp_path: Path) -> None:
@@ -152,11 +152,9 @@ def test_answers_are_kept_by_published_version(tmp_path: Path) -> None:
 
 def test_what_publish_writes_is_what_the_dashboard_reads(tmp_path: Path) -> None:
     """The helper of the tests writes the layout that publishing writes, once publishing writes it."""
-    from resources.warehouse import TableStore
-
-    published = publish_tables(TableStore(tmp_path / "tables"), tmp_path / "published")
+    published = publish_tables(open_store(tmp_path), tmp_path / "published")
     with duckdb.connect(str(published.path), read_only=True) as connection:
         tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     if "table_texts" not in tables:
         pytest.skip("publishing does not describe its tables yet")
-    assert Source(published.path).contract.tables["models"].group
+    assert Source(published.path).catalogue.tables["models"].group
