@@ -16,7 +16,7 @@ from command_line import show
 from command_line.show_scores import print_scores
 from resources.settings import load_settings
 from resources.warehouse import read
-from resources.warehouse.scores import behaviour_summary
+from resources.warehouse.summaries.scores import behaviour_summary
 from resources.workspace import Workspace
 from tests.materialize import materialize
 from tests.speakers import make_speakers, make_tasks, write_speakers
