@@ -9,7 +9,7 @@ COMPARISON = "pair-2"
 EDIT = "edit-2"
 """Part of every edited checkpoint's identity: change it whenever the same plan could give other weights."""
 
-EVALUATION = "evaluation-1"
+EVALUATION = "evaluation-2"
 """Part of every stored score's identity: change it whenever the same model and task could give another score."""
 
 PROBE = "probe-1"

@@ -1,4 +1,4 @@
-"""lm-eval tasks on a live model: one call, one task, scores with their errors and every document's own score.
+"""lm-eval tasks on a loaded model: one call, one task, scores with their errors and every document's own score.
 
 Standard tasks are looked up only when a family's own folder has no task of that name, because reading the harness's
 whole collection takes some twenty seconds. A task is loaded once and used for every model, so that all are given the
@@ -14,18 +14,15 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict, replace
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from resources.evaluation.language_model import language_model, quiet
+from resources.evaluation.language_model import Encoded, language_model, quiet
+from resources.evaluation.scores import Samples, Scores
 from resources.families import Task
 from rotoscale.errors import RotoscaleError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 _SEEDS = {"random": 0, "numpy": 1234, "torch": 1234, "fewshot": 1234}
 """lm-eval's own defaults, so that its command line draws the same examples; a seed is added to each."""
@@ -37,60 +34,20 @@ class HarnessError(RotoscaleError):
     """A task that cannot be scored: unknown, without its data, out of memory, or broken."""
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Scores of the single documents of one task under one metric and filter.
-
-    `scores` has one row per document: a number, or a log-likelihood and a weight. `statistic` says how the task's
-    score follows from them (rotoscale.contrast.STATISTICS), empty where the harness does it in a way of its own.
-    """
-
-    task: str
-    metric: str
-    filter: str
-    statistic: str
-    documents: list[int]
-    scores: list[list[float]]
-
-    def single(self) -> npt.NDArray[np.float64]:
-        """One number per document in the metric's own unit: of a perplexity, that document's perplexity."""
-        import numpy as np
-
-        values = np.asarray(self.scores, dtype=np.float64)
-        if values.shape[1] == 1:
-            return values[:, 0]
-        rate = -values[:, 0] / np.maximum(values[:, 1], 1)
-        return rate / math.log(2) if self.statistic == "bits_per_byte" else np.exp(np.minimum(rate, 700.0))
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Result of one task (of a group, with all its parts) on one model."""
-
-    rows: list[dict[str, Any]]
-    """Columns of `evaluation_scores` that belong to the task: task, metric, filter, value, stderr, ..."""
-    samples: list[Samples] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """The result as it is stored."""
-        return {"rows": self.rows, "samples": [asdict(sample) for sample in self.samples]}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Scores:
-        """A result as `as_json` wrote it."""
-        return cls(list(stored["rows"]), [Samples(**sample) for sample in stored["samples"]])
-
-
 class Harness:
-    """The tasks of one family, ready to score models with."""
+    """The tasks of one family, ready to score models with. A small model's batches go to `threads` threads."""
 
-    def __init__(self, include_path: Path | None = None, seed: int = 0) -> None:
+    def __init__(self, include_path: Path | None = None, seed: int = 0, threads: int = 1) -> None:
         self.include_path = include_path
         self.seed = seed
+        self.threads = threads
+        self.encoded: Encoded = {}
         self._loaded: dict[Task, Any] = {}
+        self._identities: dict[Task, str] = {}
         self._failed: dict[str, str] = {}
 
     @staticmethod
+    @cache
     def version() -> str:
         """Version of lm-eval, without importing it."""
         import importlib.metadata
@@ -102,6 +59,11 @@ class Harness:
 
         Raises HarnessError when it cannot be loaded.
         """
+        if task not in self._identities:
+            self._identities[task] = self._identity(task)
+        return self._identities[task]
+
+    def _identity(self, task: Task) -> str:
         facts: list[Any] = [asdict(task), self.version(), self.seed]
         if self._is_local(task.name):
             for leaf in _leaves(self._task(task)):
@@ -112,7 +74,7 @@ class Harness:
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=_plain).encode()).hexdigest()
 
     def score(self, model: Any, tokenizer: Any, task: Task) -> Scores:
-        """Score a live model on one task.
+        """Score a loaded model on one task.
 
         Raises HarnessError with the reason, whatever goes wrong inside the task or the model.
         """
@@ -125,7 +87,7 @@ class Harness:
                 self._seed_everything(loaded)
                 # What `simple_evaluate` ends in, without its report on the machine, which asks pip for every package.
                 found = evaluate(
-                    lm=language_model(model, tokenizer),
+                    lm=language_model(model, tokenizer, self.encoded, self.threads),
                     task_dict=self._own.load([loaded]),
                     limit=task.limit,
                     bootstrap_iters=0,  # theirs starts processes for a hundred thousand draws; ours is below
@@ -225,6 +187,7 @@ class Harness:
 
     def _task(self, task: Task) -> Any:
         """The loaded task or group of tasks; a failure is remembered, so that it costs its waiting only once."""
+        task = replace(task, limit=None)  # a limit is applied when documents are taken
         if task in self._loaded:
             return self._loaded[task]
         if task.name in self._failed:
