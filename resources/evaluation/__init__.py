@@ -11,6 +11,11 @@
     store           finished results by what they were made from, so that nothing is scored twice
     scoring         all of this for one subject; one that fails is a result with its reason
     contrasts       paired comparisons of subjects that were scored on the same documents
+    texts           the documents of a task as models are given them
+    divergence      mean token KL of base and post on the tasks' prompts; divergence_rows gives its table
+    loaded_matrices a loaded model's principal matrices, replaced in place and put back
+    control_draws   controls of disruptive edits as distributions, made in memory
+    drawn_controls  an edit among the draws of its controls: rows, and the tests made of them
     assembling      everything about one model: it, its edits and its controls, as rows of the warehouse
 
 Importing this package imports neither torch nor lm-eval.

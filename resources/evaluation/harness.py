@@ -21,6 +21,7 @@ from typing import Any
 
 from resources.evaluation.language_model import Encoded, language_model, quiet
 from resources.evaluation.scores import Samples, Scores
+from resources.evaluation.texts import Text, texts_of
 from resources.families import Task
 from rotoscale.errors import RotoscaleError
 
@@ -72,6 +73,16 @@ class Harness:
                     configuration.pop(name, None)  # where the documents lie; they themselves follow
                 facts.append([_plain(configuration), leaf.VERSION, list(_documents(leaf, task.limit))])
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=_plain).encode()).hexdigest()
+
+    def texts(self, task: Task, limit: int) -> list[Text]:
+        """The first documents of a task (of each task of a group), as models are given them.
+
+        Raises HarnessError when it cannot be loaded, or its documents cannot be put into words.
+        """
+        loaded = self._task(task)
+        with quiet(), _explained(f"task {task.name}"):
+            self._seed_everything(loaded)
+            return [text for leaf in _leaves(loaded) for text in texts_of(leaf, limit)]
 
     def score(self, model: Any, tokenizer: Any, task: Task) -> Scores:
         """Score a loaded model on one task.

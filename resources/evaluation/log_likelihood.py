@@ -39,7 +39,7 @@ def log_likelihoods(
     inputs = [list((*context, *continuation))[-(longest + 1) :] for context, continuation in pairs]
     scored = [min(len(continuation), len(whole) - 1) for (_, continuation), whole in zip(pairs, inputs, strict=True)]
     found: list[tuple[float, bool, list[float]]] = [(0.0, True, [])] * len(pairs)
-    batches = list(_batches(inputs, scored, _most_logits(model)))
+    batches = list(batches_of_one_length(inputs, scored, most_logits(model)))
 
     def compute(batch: list[int]) -> None:
         results = _of_batch(model, [inputs[i] for i in batch], [scored[i] for i in batch])
@@ -80,18 +80,21 @@ def last_logits(model: Any, ids: torch.Tensor, keep: int) -> torch.Tensor:
     return logits[:, -keep:].float()
 
 
-def _batches(inputs: Sequence[list[int]], scored: Sequence[int], most_logits: int) -> Iterator[list[int]]:
-    """Indices of sequences of one length, as many as a batch holds, longest first."""
+def batches_of_one_length(inputs: Sequence[list[int]], scored: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Indices of sequences of one length, as many as a batch holds, longest first.
+
+    scored: positions of each whose logits are kept; `most`: how many of those a batch may have.
+    """
     by_length: dict[int, list[int]] = {}
     for index, tokens in enumerate(inputs):
         by_length.setdefault(len(tokens), []).append(index)
     for length in sorted(by_length, reverse=True):
         group = sorted(by_length[length], key=lambda i: scored[i])
-        size = max(1, min(TOKENS_IN_BATCH // length, most_logits // max(scored[i] for i in group)))
+        size = max(1, min(TOKENS_IN_BATCH // length, most // max(scored[i] for i in group)))
         yield from (group[i : i + size] for i in range(0, len(group), size))
 
 
-def _most_logits(model: Any) -> int:
+def most_logits(model: Any) -> int:
     """How many positions' logits fit into a share of the free memory, with two copies in between."""
     per_position = int(model.config.get_text_config().vocab_size) * 4 * 3
     return max(1, int(_MEMORY_SHARE * available_memory() / per_position))
