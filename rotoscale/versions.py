@@ -12,6 +12,6 @@ EDIT = "edit-2"
 EVALUATION = "evaluation-2"
 """Part of every stored score's identity: change it whenever the same model and task could give another score."""
 
-PROBE = "probe-1"
+PROBE = "probe-2"
 """Of stored texts, attention entropies and similarities: change it whenever the same model and prompts could give
 another result."""

@@ -16,6 +16,7 @@
     loaded_matrices a loaded model's principal matrices, replaced in place and put back
     control_draws   controls of disruptive edits as distributions, made in memory
     drawn_controls  an edit among the draws of its controls: rows, and the tests made of them
+    derived_rows    degeneration of texts and recovered gains, from results that are there
     assembling      everything about one model: it, its edits and its controls, as rows of the warehouse
 
 Importing this package imports neither torch nor lm-eval.

@@ -137,7 +137,10 @@ class Evaluation:
         own = [found for name, found in results.items() if is_base or name != self.base.id]
         for found in own:
             self._add_scores(tables, found)
-            tables["generations"] += [{**self._of(found), **row} for row in found.generations]
+            tables["generations"] += [
+                {**self._of(found), **{name: row[name] for name in ("prompt_id", "prompt", "text", "n_tokens")}}
+                for row in found.generations
+            ]
             for reference, rows in found.similarities.items():
                 tables["representation_similarity"] += [
                     {**self._of(found), "reference_id": reference, **row} for row in rows

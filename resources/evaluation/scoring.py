@@ -37,6 +37,7 @@ class Results:
     failures: dict[str, str] = field(default_factory=dict)
     """Reasons by the name of the task that failed."""
     generations: list[dict[str, Any]] = field(default_factory=list)
+    """Texts as probes.generate gives them; `vocabulary` is the number of tokens there are."""
     entropies: list[list[list[float]]] = field(default_factory=list)
     similarities: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """CKA rows by the id of the reference."""
@@ -170,7 +171,9 @@ class Scorer:
         """Texts, attention and hidden states."""
         subject = results.subject
         if not results.generations:
-            results.generations = probes.generate(model, tokenizer, self.prompts)
+            vocabulary = int(model.config.get_text_config().vocab_size)
+            written = probes.generate(model, tokenizer, self.prompts)
+            results.generations = [{**row, "vocabulary": vocabulary} for row in written]
             self.store.keep(results.generations, *self._probe_key("generations", subject))
         if attention and not results.entropies:
             results.entropies = probes.attention_entropies(model, tokenizer, self.prompts)

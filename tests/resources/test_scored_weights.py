@@ -8,12 +8,14 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from resources.edits.shelf import Shelf
 from resources.evaluation.assembling import Evaluation
+from resources.evaluation.derived_rows import degeneration_rows, recovered_gain_rows
 from resources.evaluation.documents import documents_for
 from resources.evaluation.harness import Harness
 from resources.evaluation.scores import Scores
@@ -79,7 +81,7 @@ def test_an_adapter_is_known_by_its_base_too(folder: Path, tmp_path: Path) -> No
 def space(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace that knows base and post model."""
     place = tmp_path_factory.mktemp("space")
-    families = write_speakers(place / "families", folder, folder / "tasks", ["next_letter"], ["disrupt-left"])
+    families = write_speakers(place / "families", folder, folder / "tasks", ["next_letter", "lines"], ["disrupt-left"])
     space = Workspace(Settings(data=place / "data", families=families))
     for model in ("speaker", "fluent"):
         row = {"model_id": model, "status": "ready", "content_hash": content_hash(folder / model)}
@@ -105,6 +107,30 @@ def test_a_kept_edit_whose_weights_were_changed_is_made_again(space: Workspace) 
         for found in (untouched, evaluated)
     ]
     assert values[0] == values[1]
+    (written,) = [r for r in degeneration_rows(evaluated.results.values()) if r["subject_id"] == edit_id]
+    texts = [r for r in evaluated.tables["generations"] if r["subject_id"] == edit_id]
+    assert (written["n_texts"], written["n_tokens"]) == (len(texts), sum(r["n_tokens"] for r in texts))
+    assert 0 < written["vocabulary_share"] <= 1
+    assert all("tokens" not in row for row in texts)
+
+
+def test_what_an_edit_brings_back_is_measured_from_the_base(space: Workspace) -> None:
+    shelf = Shelf(space, "fluent")
+    rows = [shelf.make(edit_id, plan) for edit_id, plan in list(shelf.plans().items())[:1]]
+    results = Evaluation(space, shelf, rows).run().results
+    edit = rows[0]["edit_id"]
+    subjects = {"base": "speaker", "post": "fluent"}
+    arguments = {**subjects, "edits": [edit, "speaker", "fluent"], "straight_lines": {edit: "fluent"}}
+    gain = {row["edit_id"]: row for row in recovered_gain_rows(results, [Task("lines")], **arguments)}
+    mean = {
+        name: np.mean([log / weight for log, weight in found.scores["lines"].samples[0].scores])
+        for name, found in results.items()
+    }
+    expected = (mean[edit] - mean["speaker"]) / (mean["fluent"] - mean["speaker"])
+    assert gain[edit]["gain"] == pytest.approx(expected)
+    assert (gain["speaker"]["gain"], gain["fluent"]["gain"]) == pytest.approx((0, 1))
+    assert gain[edit]["straight_line"] == pytest.approx(1)
+    assert (gain[edit]["metric"], gain[edit]["n"]) == ("word_perplexity", 20)
 
 
 def test_one_model_is_loaded_at_a_time_also_when_a_run_goes_on(folder: Path, tmp_path: Path) -> None:
