@@ -41,7 +41,7 @@ TABLES = (
 
 @dataclass
 class Evaluated:
-    """Rows by table, and whether another run could still add or mend something."""
+    """Rows by table, and whether another run could still add something."""
 
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in TABLES})
     complete: bool = True
