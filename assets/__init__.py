@@ -1,1 +1,1 @@
-"""What is materialized: one file per group of Dagster assets, thin over `resources` and `rotoscale`."""
+"""What is materialized: one folder per group of Dagster assets, thin over `resources` and `rotoscale`."""

@@ -8,39 +8,26 @@ from __future__ import annotations
 
 import importlib
 import os
+import pkgutil
 import sys
 from typing import Any
 
 import click
 
+from command_line import commands
 from rotoscale.errors import RotoscaleError
-
-# Loaded on use: `rotoscale --help` should not wait for Dagster.
-_COMMANDS = {
-    "compare": "Compare any two checkpoints: scale, rotation against its null, where to look.",
-    "edit": "Write one edited checkpoint: a change put back, broken, or taken alone.",
-    "run": "Materialize what is missing for the registered models.",
-    "families": "List the registered models and how far each one is.",
-    "report": "Write one self-contained HTML file about a model or a family.",
-    "publish": "Publish all finished tables as the next DuckDB file.",
-    "doctor": "Check the installation, the device, the folders and every file in them.",
-    "ui": "Start the Dagster UI and the dashboard.",
-    "dashboard": "Start the dashboard alone.",
-}
 
 
 class _Commands(click.Group):
+    """The commands found in command_line/commands; each imports what is heavy only when it runs."""
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return sorted(found.name for found in pkgutil.iter_modules(commands.__path__))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in self.list_commands(ctx):
             return None
-        return getattr(importlib.import_module(f"command_line.{cmd_name}"), cmd_name)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+        return getattr(importlib.import_module(f"command_line.commands.{cmd_name}"), cmd_name)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from resources import progress
 from resources.settings import load_settings, torch_device
-from resources.workspace import Workspace
 
 if TYPE_CHECKING:
     import dagster as dg
     from rich.console import Console
+
+    from resources.workspace import Workspace
 
 _DAGSTER_YAML = """\
 # Written by rotoscale when the folder is first used; edit it freely.
@@ -28,6 +29,10 @@ concurrency:
     max_concurrent_runs: 2
   pools:
     default_limit: 1
+run_monitoring:
+  enabled: true
+  # A run that was killed keeps its slot of a pool; without this, for ever.
+  free_slots_after_run_end_seconds: 30
 """
 
 
@@ -43,11 +48,13 @@ class Outcome:
 
 def open_workspace() -> Workspace:
     """The workspace of the settings, after checking that the device is there."""
+    from assets import groups
+
     settings = load_settings()
     if settings.device != "cpu":
         os.environ["ROTOSCALE_DEVICE"] = torch_device(settings.device)
         settings = load_settings()
-    return Workspace(settings)
+    return groups.open_workspace(settings)
 
 
 def prepare_home(space: Workspace) -> None:
@@ -67,9 +74,8 @@ def materialize(
 
     `assets` narrows what is brought up to date. A model that fails is reported and the others go on.
     """
-    from assets.freshness import FINGERPRINTS, pending
+    from assets.freshness import pending
 
-    assets = tuple(FINGERPRINTS) if assets is None else assets
     outcome = Outcome()
     work: dict[str, list[str]] = {}
     for entry in space.registry.closure(models):
@@ -84,10 +90,11 @@ def materialize(
     import dagster as dg
 
     from assets.definitions import defs
-    from assets.sensors import add_keys
+    from assets.models.sensors import add_keys
+    from assets.slots import watched
 
     job = defs.resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.get() as instance, bar(console):
+    with dg.DagsterInstance.get() as instance, bar(console), watched(instance, console.print):
         add_keys(instance, list(work))
         for model in work:
             # Judged again: what came before may have changed what this one needs.
@@ -108,10 +115,13 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, assets: Sequen
     """Run some assets of one model in this process; the reason of the failure, or nothing."""
     import dagster as dg
 
+    from assets.slots import process_tag
+
     result = job.execute_in_process(
         instance=instance,
         partition_key=model,
         asset_selection=[dg.AssetKey(asset) for asset in assets],
+        tags=process_tag(),
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )

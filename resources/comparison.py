@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resources.records import read_record, write_record
+from resources.weight_hashes import signature
+from rotoscale import versions
 from rotoscale.errors import MatrixError
 
 if TYPE_CHECKING:
     from resources.checkpoints import Checkpoint, MatrixKey
-    from rotoscale.change import TensorChange
+    from rotoscale.statistics import TensorChange
 
 
 def common_matrices(base: Checkpoint, post: Checkpoint) -> list[MatrixKey]:
@@ -33,12 +40,28 @@ def common_matrices(base: Checkpoint, post: Checkpoint) -> list[MatrixKey]:
     return common
 
 
-def other_changes(base: Checkpoint, post: Checkpoint) -> Iterator[dict[str, Any]]:
+def other_changes(base: Checkpoint, post: Checkpoint, kept: Path | None = None) -> list[dict[str, Any]]:
     """Rows of `tensor_changes` for every tensor that is not a principal matrix and that both checkpoints have.
 
     Rows carry the name that the post model stores the tensor under. Where only the first dimension differs (a
     vocabulary that grew) the common rows are compared; tensors of otherwise different shape are left to `coverage`.
+    With a folder `kept` they are kept there, under the names, sizes and times of both checkpoints' files.
     """
+    if kept is None:
+        return list(_other_changes(base, post))
+    files = [signature(base), signature(post)]
+    name = hashlib.sha256(json.dumps([*files, "other tensors"]).encode()).hexdigest()
+    record = kept / name[:2] / f"{name}.json"
+    rows = read_record(record, version=versions.COMPARISON, check=lambda found: all("tensor" in row for row in found))
+    if rows is None:
+        rows = list(_other_changes(base, post))
+        if files == [signature(base), signature(post)]:  # not written over while they were read
+            with suppress(OSError):  # a full disk costs the keeping, not the result
+                write_record(record, rows, version=versions.COMPARISON)
+    return rows
+
+
+def _other_changes(base: Checkpoint, post: Checkpoint) -> Iterator[dict[str, Any]]:
     from rotoscale.change import tensor_change
 
     in_base = set(base.others())

@@ -2,28 +2,42 @@
 
 A base's factors serve all its descendants, whoever asks first computes them under a lock, and a killed run loses
 none. The name of a file is the weight's hash and the method's version, so a stale factor cannot be found by mistake.
-The store is never required: what is missing, unreadable or was trimmed away is computed again.
+The store is never required: what is missing, damaged (every file carries a checksum) or was trimmed away is computed
+again, and a store that can only be read serves what it has.
 """
 
 from __future__ import annotations
 
-import os
+import hashlib
+import json
+import logging
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resources.atomic import replacing, sweep
+from resources.trim import mark_used, trim
 from rotoscale import versions
+from rotoscale.errors import RotoscaleError
 
 if TYPE_CHECKING:
     import torch
 
     from rotoscale.decomposition import Decomposition
 
+_log = logging.getLogger(__name__)
+
+_DIGEST = "sha256"
+"""Where a file's metadata has the checksum over its tensors and all other metadata."""
+
 _LOCK_STRIPE = 3
 """Leading hex digits of the hash that name a lock file: 4096 locks, so that lock files do not pile up."""
+
+
+class DamagedFactors(RotoscaleError):  # noqa: N818 (reads as what it says)
+    """A file of the factor store that is not what was written."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +62,12 @@ class FactorStore:
 
     def find(self, weight_hash: str, device: str = "cpu") -> StoredFactors | None:
         """Stored factors of a weight, on `device`, marked as used now; None when there are none that can be read."""
-        from safetensors import SafetensorError, safe_open
-
         from rotoscale.decomposition import Decomposition
 
-        path = self.path(weight_hash)
-        try:
-            with safe_open(path, framework="pt") as file:
-                facts = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            os.utime(path)
-        except FileNotFoundError:
+        stored = _read(self.path(weight_hash))
+        if stored is None:
             return None
-        except (SafetensorError, OSError):
-            path.unlink(missing_ok=True)  # cut short by hand or by a full disk: the weight is still there
-            return None
+        tensors, facts = stored
         decomposition = Decomposition(
             shape=(int(facts["rows"]), int(facts["cols"])),
             singular_values=tensors["singular_values"],
@@ -108,19 +113,16 @@ class FactorStore:
 
     def get_with_long(self, weight_hash: str, weight: torch.Tensor, device: str = "cpu") -> Decomposition:
         """Factors of a base, with its long vectors (float32), which every comparison with a descendant needs."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         decomposition = self.get(weight_hash, weight, device).decomposition
         if decomposition.long is not None:
             return decomposition
         path = self._long_path(weight_hash)
-        try:
-            long = load_file(path)["long"]
-            os.utime(path)
-        except (SafetensorError, OSError):
+        stored = _read(path)
+        if stored is None:
             long = decomposition.single_long_vectors(weight)
             self._write(path, {"long": long}, {})
+        else:
+            long = stored[0]["long"]
         return replace(decomposition, long=long.to(decomposition.short.device))
 
     def _long_path(self, weight_hash: str) -> Path:
@@ -131,9 +133,10 @@ class FactorStore:
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
+        tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
         try:
             with replacing(path) as temporary:
-                save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary, facts)
+                save_file(tensors, temporary, {**facts, _DIGEST: _digest(path, tensors, facts)})
         except (OSError, SafetensorError):
             return  # a full disk costs the storing, not the result
 
@@ -151,8 +154,15 @@ class FactorStore:
         }
         self._write(self.path(weight_hash), tensors, facts)
 
+    def remove(self, weight_hash: str) -> None:
+        """Remove the factors of a weight; none there is no error."""
+        for path in (self.path(weight_hash), self._long_path(weight_hash)):
+            path.unlink(missing_ok=True)
+
     def trim(self) -> int:
-        """Remove the least recently used factors until at most `limit_bytes` remain; returns how many went.
+        """Remove the least recently used factors until at most `limit_bytes` remain, and leftovers of killed runs.
+
+        Returns how many factors went.
 
         A running job uses what it found or made within seconds, and what it still needs and misses it recomputes,
         so that age alone is a safe order.
@@ -160,19 +170,54 @@ class FactorStore:
         if not self.folder.exists():
             return 0
         sweep(self.folder)
-        files = []
-        for path in self.folder.glob("??/*.safetensors"):
-            try:
-                facts = path.stat()
-            except FileNotFoundError:
-                continue
-            files.append((facts.st_mtime, facts.st_size, path))
-        total = sum(size for _, size, _ in files)
-        removed = 0
-        for _, size, path in sorted(files):
-            if total <= self.limit_bytes:
-                break
-            path.unlink(missing_ok=True)
-            total -= size
-            removed += 1
-        return removed
+        return trim(self.folder.glob("??/*.safetensors"), self.limit_bytes)
+
+
+def check_file(path: Path) -> None:
+    """Read a file of the store through.
+
+    Raises DamagedFactors, naming it, unless it holds what was written.
+    """
+    _load(path)
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
+    """Tensors and facts of a stored file, marked as used now; None when there is none that can be believed."""
+    try:
+        found = _load(path)
+    except DamagedFactors as error:
+        _log.warning("%s; it is computed again", error)
+        with suppress(OSError):
+            path.unlink()  # the weight is still there
+        return None
+    except OSError:
+        return None
+    mark_used(path)
+    return found
+
+
+def _load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and facts of a file; DamagedFactors unless they are what was written, OSError if it cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, ValueError) as error:
+        raise DamagedFactors(f"{path} is cut short or damaged ({error})") from error
+    digest = facts.pop(_DIGEST, None)
+    if digest != _digest(path, tensors, facts):
+        raise DamagedFactors(f"{path} is damaged: its content does not match its checksum")
+    return tensors, facts
+
+
+def _digest(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) -> str:
+    """SHA-256 over everything that a file of the store says, and over its name, which is the weight's."""
+    names = sorted(tensors)
+    described = [(name, str(tensors[name].dtype), list(tensors[name].shape)) for name in names]
+    digest = hashlib.sha256(json.dumps([path.name, facts, described], sort_keys=True).encode())
+    for name in names:
+        values: Any = tensors[name].contiguous().numpy()
+        digest.update(memoryview(values.reshape(-1).view("u1")))
+    return digest.hexdigest()

@@ -4,10 +4,14 @@
 |---|---|---|
 | ROTOSCALE_DATA | folder for factors, tables, published files, Dagster's own files | `data/` in the project |
 | ROTOSCALE_FAMILIES | folder of family files | `families/` in the project |
+| ROTOSCALE_ARCHITECTURES | folder of architecture files of one's own, beside the shipped ones | none |
 | ROTOSCALE_DEVICE | `cpu`, `cuda`, `cuda:1`, `mps` or `auto` | `cpu` |
 | ROTOSCALE_WORKERS | worker processes for large models, one BLAS thread each | number of cores |
 | ROTOSCALE_MEMORY_GB | memory that all workers together may use | nine tenths of what is free |
+| ROTOSCALE_DEPTH | `standard` (the base's vectors suffice), `full` (all statistics), or `auto`: by size | `auto` |
+| ROTOSCALE_NULL_DRAWS | draws of the simulated null of NF per matrix; 0: the analytic null alone | 0 |
 | ROTOSCALE_NULL_LAYERS | layers that get a simulated null: `all`, or how many, evenly spread | chosen by model size |
+| ROTOSCALE_CONTROL_DRAWS | noise draws that an edit's control consists of | 19 |
 | ROTOSCALE_FACTOR_GB | size limit of the factor store | 50 |
 | ROTOSCALE_KEEP_EDITS | edited checkpoints kept after scoring: `all`, `none`, or recipe names with commas | by size |
 | ROTOSCALE_SEED | seed of every random draw | 0 |
@@ -15,34 +19,109 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from resources.machine import cores
 from rotoscale.errors import RotoscaleError
 
 PROJECT = Path(__file__).resolve().parent.parent
+_LARGEST_SEED = 2**32 - 1  # NumPy's
 
 
 class SettingsError(RotoscaleError):
     """A setting has a value that cannot be used."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """All settings; folders are made by whoever first writes into them."""
+def _absolute(folder: Path) -> Path:
+    try:
+        return folder.expanduser().absolute()
+    except RuntimeError as error:  # ~nobody
+        raise ValueError(str(error)) from None
 
-    data: Path
-    families: Path
-    device: str = "cpu"
-    workers: int = 1
-    memory_gigabytes: float | None = None
-    null_layers: int | None = None
-    factor_gigabytes: float = 50.0
-    seed: int = 0
-    keep_edits: str = ""
-    """`all`, `none`, or names of recipes with commas; empty leaves it to the model's size (resources/edits)."""
+
+def _layers(value: Any) -> Any:
+    return sys.maxsize if value == "all" else value
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Settings(BaseSettings):
+    """All settings; folders are made by whoever first writes into them.
+
+    What is not given is read from the environment. Each description says what the variable may be.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, case_sensitive=True, env_ignore_empty=True, populate_by_name=True, extra="forbid"
+    )
+
+    data: Folder = Field(default=PROJECT / "data", validation_alias="ROTOSCALE_DATA", description="a folder")
+    families: Folder = Field(
+        default=PROJECT / "families", validation_alias="ROTOSCALE_FAMILIES", description="a folder"
+    )
+    architectures: Folder | None = Field(
+        default=None, validation_alias="ROTOSCALE_ARCHITECTURES", description="a folder"
+    )
+    requested_device: str = Field(
+        default="cpu",
+        validation_alias="ROTOSCALE_DEVICE",
+        pattern=r"^(auto|(cpu|cuda|mps)(:\d{1,3})?)$",
+        description="cpu, cuda, cuda:N, mps or auto",
+    )
+    workers: int = Field(
+        default_factory=cores,
+        validation_alias="ROTOSCALE_WORKERS",
+        ge=1,
+        description="a whole number of at least 1",
+    )
+    memory_gigabytes: float | None = Field(
+        default=None,
+        validation_alias="ROTOSCALE_MEMORY_GB",
+        ge=0,
+        allow_inf_nan=False,
+        description="a number of at least 0 (0: what is free)",
+    )
+    depth: Literal["auto", "standard", "full"] = Field(
+        default="auto", validation_alias="ROTOSCALE_DEPTH", description="auto, standard or full"
+    )
+    null_draws: int = Field(
+        default=0, validation_alias="ROTOSCALE_NULL_DRAWS", ge=0, description="a whole number of at least 0"
+    )
+    null_layers: Annotated[int | None, BeforeValidator(_layers)] = Field(
+        default=None, validation_alias="ROTOSCALE_NULL_LAYERS", ge=0, description="all, or a whole number of at least 0"
+    )
+    control_draws: int = Field(
+        default=19, validation_alias="ROTOSCALE_CONTROL_DRAWS", ge=1, description="a whole number of at least 1"
+    )
+    factor_gigabytes: float = Field(
+        default=50.0, validation_alias="ROTOSCALE_FACTOR_GB", ge=0, description="a number of at least 0"
+    )
+    seed: int = Field(
+        default=0,
+        validation_alias="ROTOSCALE_SEED",
+        ge=0,
+        le=_LARGEST_SEED,
+        description=f"a whole number from 0 to {_LARGEST_SEED}",
+    )
+    keep_edits: Annotated[str, AfterValidator(str.strip)] = Field(
+        default="", validation_alias="ROTOSCALE_KEEP_EDITS", description="all, none, or names of recipes with commas"
+    )
+    """Empty leaves it to the model's size (resources/edits)."""
+
+    @cached_property
+    def device(self) -> str:
+        """The device to compute on, one that torch takes: `auto` is resolved at the first use, which imports torch.
+
+        Raises SettingsError when it is not on this machine.
+        """
+        return "cpu" if self.requested_device == "cpu" else torch_device(self.requested_device)
 
     @property
     def tables(self) -> Path:
@@ -80,50 +159,31 @@ class Settings:
         return self.data / "evaluations"
 
     @property
+    def content_hashes(self) -> Path:
+        """Hashes of checkpoints, remembered by their files' sizes and times."""
+        return self.data / "content-hashes"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's instance."""
         return self.data / "dagster"
 
 
-def load_settings() -> Settings:
-    """Settings from the environment.
+def load_settings(**given: Any) -> Settings:
+    """Settings from the environment; what is `given`, by the names of `Settings`, comes before it.
 
     Raises SettingsError naming the variable and what it may be.
     """
-    data = Path(os.environ.get("ROTOSCALE_DATA") or PROJECT / "data").expanduser().absolute()
-    families = Path(os.environ.get("ROTOSCALE_FAMILIES") or PROJECT / "families").expanduser().absolute()
-    return Settings(
-        data=data,
-        families=families,
-        device=os.environ.get("ROTOSCALE_DEVICE") or "cpu",
-        workers=int(_number("ROTOSCALE_WORKERS", len(os.sched_getaffinity(0)), least=1)),
-        memory_gigabytes=_number("ROTOSCALE_MEMORY_GB", 0, least=0) or None,
-        null_layers=_null_layers(),
-        factor_gigabytes=_number("ROTOSCALE_FACTOR_GB", 50.0, least=0),
-        seed=int(_number("ROTOSCALE_SEED", 0, least=0)),
-        keep_edits=(os.environ.get("ROTOSCALE_KEEP_EDITS") or "").strip(),
-    )
-
-
-def _null_layers() -> int | None:
-    """How many layers get a simulated null; None leaves it to the model's size."""
-    text = os.environ.get("ROTOSCALE_NULL_LAYERS")
-    if not text:
-        return None
-    return sys.maxsize if text == "all" else int(_number("ROTOSCALE_NULL_LAYERS", 0, least=0))
-
-
-def _number(name: str, default: float, least: float) -> float:
-    text = os.environ.get(name)
-    if not text:
-        return default
     try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not value >= least:
-        raise SettingsError(f"{name}={text!r} is not a number of at least {least:g}; correct it or unset it")
-    return value
+        return Settings(**given)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        value, variable = str(wrong["input"])[:80], wrong["loc"][0]
+        field = next((f for n, f in Settings.model_fields.items() if variable in (n, f.validation_alias)), None)
+        if field is None:
+            raise TypeError(f"there is no setting {variable}") from None
+        message = f"{variable}={value!r} is not {field.description}; correct it or unset it"
+        raise SettingsError(message) from None
 
 
 def torch_device(name: str) -> str:
@@ -135,10 +195,10 @@ def torch_device(name: str) -> str:
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    kind = name.split(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if kind not in there:
+    kind, _, number = name.partition(":")
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if kind not in count or (number and not number.isdecimal()):
         raise SettingsError(f"unknown device {name!r}; use cpu, cuda, cuda:N, mps or auto")
-    if not there[kind]:
+    if int(number or 0) >= count[kind]:
         raise SettingsError(f"device {name!r} is not available on this machine; use --device cpu or auto")
     return name

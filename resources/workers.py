@@ -1,8 +1,10 @@
 """Running one function over many matrices: in this process when they are small, in worker processes when they are not.
 
-Workers have one BLAS thread each, because two BLAS threads on a shared machine cost 1.3 to 5 times the processor time
-for little or no wall time, and take the longest matrices first. Their number is bounded by cores and by memory. They
-stay for the next batch, since starting one takes about two seconds, until `release` or the end of this process.
+There is one BLAS thread for each matrix, in a worker as in this process: two on a shared machine cost 1.3 to 5 times
+the processor time for little or no wall time, and the number of threads decides the order of sums, so that a run that
+was cut and resumed would differ in its last digits. The longest matrices come first. The number of workers is bounded
+by cores and by memory. They stay for the next batch, since starting one takes about two seconds, until `release` or the
+end of this process.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from resources.staged import each
 from rotoscale.errors import RotoscaleError
 
 Task = TypeVar("Task")
@@ -75,9 +78,9 @@ def run(
     if workers == 1 or len(tasks) == 1 or total < _WORTH_WORKERS:
         from threadpoolctl import threadpool_limits
 
-        with threadpool_limits(1 if total < _WORTH_WORKERS else None):
-            for i in order:
-                results[i] = function(tasks[i])
+        with threadpool_limits(1):
+            for i, result in zip(order, each(function, [tasks[i] for i in order]), strict=True):
+                results[i] = result
                 done += sizes[i].cost
                 report(done, total)
         return results
@@ -123,23 +126,6 @@ def release() -> None:
 
 # Before the interpreter waits for their threads; a worker would otherwise outlive a process that is told to stop.
 atexit.register(release)
-
-
-def available_memory() -> int:
-    """Bytes of memory free for work, with a margin of a tenth; the limit of a container counts where there is one."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    free = int(line.split()[1]) * 1024
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
-            limit = file.read().strip()
-        if limit.isdigit():
-            free = min(free, int(limit))
-    except OSError:
-        pass
-    return int(free * 0.9)
 
 
 def _one_thread() -> None:

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from resources import progress, workers
+from resources import machine, progress, workers
 from resources.factors import FactorStore
 from resources.families import ModelEntry, Registry, load_registry
+from resources.records import read_record, write_record
 from resources.settings import Settings
-from resources.warehouse import Published, TableStore, publish
+from resources.warehouse import Contract, Published, TableStore, is_published, publish
 from rotoscale.errors import RotoscaleError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from resources.checkpoints import Checkpoint
+    from resources.checkpoints.keys import Verified
     from resources.hub import Snapshot
-    from resources.structure import Location
+    from resources.location import Location
 
+
+FORGOTTEN = "forgotten"
+"""Status of a model whose rows were removed; it runs again only when it is named."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -32,11 +37,12 @@ class NotReady(RotoscaleError):  # noqa: N818 (reads as what it says)
 
 
 class Workspace:
-    """One project folder: its families, its stores, its warehouse."""
+    """One project folder: its families, its stores, its warehouse with the tables of `contract`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, contract: Contract) -> None:
         self.settings = settings
-        self.tables = TableStore(settings.tables)
+        self.tables = TableStore(settings.tables, contract)
+        self.content_hashes = ContentHashes(settings.content_hashes)
         self._snapshots: dict[str, Snapshot] = {}
         self.factors = FactorStore(settings.factors, settings.factor_gigabytes * 1e9)
 
@@ -49,9 +55,18 @@ class Workspace:
         """Read the family files again at the next use."""
         self.__dict__.pop("registry", None)
 
+    def wanted(self) -> list[ModelEntry]:
+        """Models that are brought up to date without being named: of automatic families, and not forgotten."""
+        return [entry for entry in self.registry.automatic() if self.status(entry.id) != FORGOTTEN]
+
+    def status(self, model_id: str) -> str:
+        """ready, quarantined or forgotten; empty for a model that was not read yet."""
+        rows = self.tables.read("models", model_id)
+        return rows[0]["status"] if rows else ""
+
     def location(self, model_id: str) -> Location:
         """Where a model's checkpoint lies on disk, downloaded from the Hub if it comes from there."""
-        from resources.structure import Location
+        from resources.location import Location
 
         entry = self.registry.model(model_id)
         folder = self.folder(entry)
@@ -100,7 +115,7 @@ class Workspace:
             tasks,
             [workers.Work(*shape) for shape in shapes],
             workers=self.settings.workers if self.settings.device == "cpu" else 1,
-            memory_bytes=limit * 1e9 if limit else workers.available_memory(),
+            memory_bytes=limit * 1e9 if limit else machine.available_memory(),
             report=lambda done, total: progress.report(label, done, total),
         )
 
@@ -116,13 +131,54 @@ class Workspace:
             raise NotReady(f"{model_id} is quarantined: {rows[0]['status_reason']}")
         return rows[0]
 
+    def content_hash(self, model_id: str, *, read: bool = True) -> str:
+        """Hash of the weights that lie on disk now; remembered by the files' names, sizes and times.
+
+        A Hub model is what was catalogued, its commit being pinned.
+
+        Raises NotReady when the files changed and `read` forbids to hash them, the checkpoint's own error when they
+        cannot be read.
+        """
+        from resources.checkpoints import open_checkpoint
+
+        entry = self.registry.model(model_id)
+        if entry.hub and (rows := self.tables.read("models", model_id)) and rows[0]["status"] == "ready":
+            return rows[0]["content_hash"]
+        if entry.hub and not read:
+            raise NotReady(f"{model_id} was not read yet; materialize `checkpoints` for it first")
+        signature = self.content_signature(model_id)
+        found = self.content_hashes.find(signature)
+        if found is None:
+            if not read:
+                raise NotReady(f"the files of {model_id} changed; materialize `checkpoints` for it")
+            location = self.location(model_id)
+            # Opened anew: one that this process opened before would refuse the files that replaced its own.
+            found = open_checkpoint(location.path, base=location.base).content_hash()
+            self.content_hashes.keep(signature, found)
+        return found
+
+    @contextmanager
+    def remembering(self, model_id: str, checkpoint: Checkpoint) -> Iterator[Callable[[Verified], None]]:
+        """Around a reading of a model's files: remembers the hashes given inside for the files as they were before."""
+        from resources.weight_hashes import WeightHashes
+
+        content = self.content_signature(model_id)
+        matrices = WeightHashes(checkpoint, self.settings.factors)
+
+        def remember(verified: Verified) -> None:
+            self.content_hashes.keep(content, verified.content_hash)
+            matrices.save(verified.matrix_hashes)
+
+        yield remember
+
+    def content_signature(self, model_id: str) -> list[tuple[str, int, int]]:
+        """Path, size and time of every file of a model's folders: a cheap sign that nothing changed."""
+        location = self.location(model_id)
+        return file_signature([folder for folder in (location.path, location.base) if folder])
+
     def published_is_current(self) -> bool:
         """Whether everything that was written is published: a run may be killed between the two."""
-        pointer = self.settings.published / "current"
-        if not pointer.exists():
-            return False
-        written = self.settings.tables.glob("*/*/*.parquet")
-        return max((file.stat().st_mtime_ns for file in written), default=0) <= pointer.stat().st_mtime_ns
+        return is_published(self.tables, self.settings.published)
 
     def publish(self) -> Published:
         """Publish all tables as the next DuckDB file, and keep the factor store within its limit."""
@@ -135,11 +191,44 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-def file_signature(folders: Iterable[Any]) -> list[tuple[str, int, int]]:
-    """Name, size and modification time of every file of some folders: a cheap sign that nothing changed."""
+def file_signature(folders: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """Path, size and modification time of every file of some folders: a cheap sign that nothing changed."""
     return [
         (str(path), facts.st_size, facts.st_mtime_ns)
         for folder in folders
         for path in sorted(folder.iterdir())
         if path.is_file() and (facts := path.stat())
     ]
+
+
+def hash_of_file(file: Path) -> str:
+    """SHA-256 of a small file; empty where there is none."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
+def content_of_folder(folder: Path | None) -> list[tuple[str, str]]:
+    """Name and hash of every file under a folder of small files, such as task files; nothing for None."""
+    if folder is None:
+        return []
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return [(path.relative_to(folder).as_posix(), hash_of_file(path)) for path in files]
+
+
+class ContentHashes:
+    """Content hashes of checkpoints by the names, sizes and times of their files, so that none is hashed twice."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find(self, signature: Any) -> str | None:
+        """The hash of a checkpoint whose files look like this; None when it was never taken."""
+        found = read_record(self._file(signature), check=lambda value: isinstance(value["content_hash"], str))
+        return found and found["content_hash"]
+
+    def keep(self, signature: Any, content_hash: str) -> None:
+        """Remember a hash; a full disk costs the remembering only."""
+        with suppress(OSError):
+            write_record(self._file(signature), {"content_hash": content_hash})
+
+    def _file(self, signature: Any) -> Path:
+        return self.folder / f"{fingerprint(signature)}.json"

@@ -4,67 +4,41 @@ Everything here works on plain `torch` tensors in a notebook, without Dagster, D
 loaded on first use, so that importing the package costs nothing where only its errors are needed.
 """
 
+# ruff: noqa: F401
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from rotoscale.change import RowChange, TensorChange, row_change, tensor_change
+if TYPE_CHECKING:  # what a type checker sees of the names below
+    from rotoscale.change import row_change, tensor_change
     from rotoscale.decomposition import Decomposition, decompose
     from rotoscale.errors import MatrixError, RotoscaleError
-    from rotoscale.null import gaussian_step, null_nf, unrelated_nf
-    from rotoscale.overlap import Overlaps, overlaps
-    from rotoscale.polar import nf_without_svd, polar_factor
-    from rotoscale.rotation import RotationStatistics, rotation_statistics
-    from rotoscale.scale import ScaleStatistics, scale_statistics
-    from rotoscale.spectra import Spectrum, spectrum
+    from rotoscale.measure import PairStatistics, pair_statistics, with_simulated_null
+    from rotoscale.null import gaussian_perturbation, null_nf, unrelated_nf
+    from rotoscale.pair import MatrixPair
+    from rotoscale.polar import nearest_rotation, nf_without_svd, polar_factor
+    from rotoscale.rotation import rotation_statistics
+    from rotoscale.scale import scale_statistics
+    from rotoscale.spectra import spectrum
+    from rotoscale.statistics import RotationStatistics, RowChange, ScaleStatistics, Spectrum, TensorChange
 
-_HOME = {
-    "Decomposition": "decomposition",
-    "MatrixError": "errors",
-    "Overlaps": "overlap",
-    "RotationStatistics": "rotation",
-    "RotoscaleError": "errors",
-    "RowChange": "change",
-    "ScaleStatistics": "scale",
-    "Spectrum": "spectra",
-    "TensorChange": "change",
-    "decompose": "decomposition",
-    "gaussian_step": "null",
-    "nf_without_svd": "polar",
-    "null_nf": "null",
-    "overlaps": "overlap",
-    "polar_factor": "polar",
-    "rotation_statistics": "rotation",
-    "row_change": "change",
-    "scale_statistics": "scale",
-    "spectrum": "spectra",
-    "tensor_change": "change",
-    "unrelated_nf": "null",
+_MODULES = {
+    "decomposition": "decompose Decomposition",
+    "spectra": "spectrum",
+    "scale": "scale_statistics",
+    "pair": "MatrixPair",
+    "rotation": "rotation_statistics",
+    "null": "null_nf unrelated_nf gaussian_perturbation",
+    "measure": "pair_statistics PairStatistics with_simulated_null",
+    "polar": "polar_factor nearest_rotation nf_without_svd",
+    "change": "tensor_change row_change",
+    "statistics": "Spectrum ScaleStatistics RotationStatistics TensorChange RowChange",
+    "errors": "RotoscaleError MatrixError",
 }
+"""The package's names by module, in the order of a first reading."""
 
-__all__ = [  # noqa: RUF022 (in the order of a first reading)
-    "decompose",
-    "Decomposition",
-    "spectrum",
-    "Spectrum",
-    "scale_statistics",
-    "ScaleStatistics",
-    "overlaps",
-    "Overlaps",
-    "rotation_statistics",
-    "RotationStatistics",
-    "null_nf",
-    "unrelated_nf",
-    "gaussian_step",
-    "polar_factor",
-    "nf_without_svd",
-    "tensor_change",
-    "TensorChange",
-    "row_change",
-    "RowChange",
-    "RotoscaleError",
-    "MatrixError",
-]
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -5,42 +5,21 @@ All sums are taken in float64, so that the cosine of a tensor with itself is one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import torch
 
 from rotoscale.errors import MatrixError
+from rotoscale.statistics import RowChange, TensorChange
 
 _CHUNK = 1 << 19
 """Elements converted to float64 at a time: an embedding of a large vocabulary never exists in double as a whole."""
 
 
-@dataclass(frozen=True)
-class TensorChange:
-    """Change of one tensor from base to post; None where a norm is zero and the ratio has no meaning."""
-
-    relative_change: float | None
-    """|W_p - W_b| / |W_b|."""
-    cosine: float | None
-    identical_share: float
-    """Share of elements that are bit-identical after rounding both to the post's dtype."""
-    largest_change: float
-    base_norm: float
-    """|W_b|."""
-    norm: float
-    """|W_p - W_b|."""
-
-
-@dataclass(frozen=True)
-class RowChange:
-    """Magnitude and angle of a matrix's rows (METHODS 6, PAID line), averaged over rows that are not zero."""
-
-    row_norm_ratio: float | None
-    row_cosine: float | None
-
-
 def tensor_change(base: torch.Tensor, post: torch.Tensor) -> TensorChange:
     """Change of a tensor of any shape; the two may differ in dtype, not in shape.
+
+    A tensor that holds NaN has a change that is not a number either.
 
     Raises MatrixError when the shapes differ.
     """
@@ -49,14 +28,15 @@ def tensor_change(base: torch.Tensor, post: torch.Tensor) -> TensorChange:
     identical = 0
     bb = pp = bp = dd = largest = 0.0
     for b, p in zip(base.flatten().split(_CHUNK), post.flatten().split(_CHUNK), strict=True):
-        identical += int(torch.count_nonzero(b.to(p.dtype) == p))
+        identical += int(torch.count_nonzero(_bits(b.to(p.dtype)) == _bits(p)))
         b, p = b.to(torch.float64), p.to(torch.float64)
         d = p - b
         bb += float(torch.dot(b, b))
         pp += float(torch.dot(p, p))
         bp += float(torch.dot(b, p))
         dd += float(torch.dot(d, d))
-        largest = max(largest, float(d.abs().max()) if d.numel() else 0.0)
+        found = float(d.abs().max()) if d.numel() else 0.0
+        largest = found if found > largest or math.isnan(found) else largest  # once not a number, it stays so
     return TensorChange(
         relative_change=(dd / bb) ** 0.5 if bb else None,
         cosine=bp / (bb * pp) ** 0.5 if bb and pp else None,
@@ -65,6 +45,14 @@ def tensor_change(base: torch.Tensor, post: torch.Tensor) -> TensorChange:
         base_norm=bb**0.5,
         norm=dd**0.5,
     )
+
+
+_OF_SIZE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def _bits(X: torch.Tensor) -> torch.Tensor:
+    """The bits of real numbers as integers: 0.0 and -0.0 differ, and a NaN is itself."""
+    return X.view(_OF_SIZE[X.element_size()])
 
 
 def row_change(base: torch.Tensor, post: torch.Tensor) -> RowChange:
@@ -79,4 +67,4 @@ def row_change(base: torch.Tensor, post: torch.Tensor) -> RowChange:
         kept += int(there.sum())
         ratio += float((pp[there] / bb[there]).sqrt().sum())
         cosine += float((bp[there] / (bb[there] * pp[there]).sqrt()).sum())
-    return RowChange(ratio / kept, cosine / kept) if kept else RowChange(None, None)
+    return RowChange(row_norm_ratio=ratio / kept, row_cosine=cosine / kept) if kept else RowChange()

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rotoscale.contrast import holm
+
+if TYPE_CHECKING:
+    from rotoscale.recipes import Recipe
 
 LEVEL = 0.05
 
@@ -79,6 +83,37 @@ def judge(contrasts: Sequence[TaskContrast]) -> Verdict:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparisons:
+    """What an edit was compared with; None where there is no such comparison."""
+
+    post: Verdict | None = None
+    """The post model."""
+    base: Verdict | None = None
+    """The base."""
+    undone: Verdict | None = None
+    """The edit, in the same scope, whose damage it puts right."""
+    control: Verdict | None = None
+    """Not of the edit, but of its control (the same edit of noise) with that noise: found by the control's id."""
+
+
+def finding_on_edit(recipe: Recipe, label: str, of: Comparisons) -> str | None:
+    """What the scores of one edit say, by what its recipe declares; None where nothing can be said."""
+    if recipe.is_control:
+        return None if of.base is None else finding_on_noise(of.base)
+    if of.post is None:
+        return None
+    if recipe.needs_control:
+        return finding_on_disruption(label, of.post, of.control)
+    if recipe.undoes is not None:
+        return finding_on_restoration(label, of.undone, of.post)
+    if recipe.about == "scale" and recipe.around == "post":
+        return finding_on_scale(label, of.post)
+    if of.base is not None:
+        return finding_on_halves(label, of.base, of.post)
+    return f"{label}: against the post model {of.post.sentence}."
+
+
 def finding_on_disruption(name: str, of_post: Verdict, of_noise: Verdict | None) -> str:
     """Does breaking one side break the model, and would it have broken a model that is only noise away?"""
     if not of_post.worse:
@@ -123,7 +158,7 @@ def finding_on_halves(name: str, against_base: Verdict, against_post: Verdict) -
 
 
 def finding_on_noise(against_base: Verdict) -> str:
-    """What would any step of that size have done?"""
+    """What would any perturbation of that size have done?"""
     return f"Noise of the same size alone: against the base {against_base.sentence}."
 
 

@@ -67,4 +67,5 @@ def full_svd(T: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]
         U, s, Vh = scipy.linalg.svd(X, full_matrices=False, check_finite=False, lapack_driver="gesdd")
     except np.linalg.LinAlgError:
         U, s, Vh = scipy.linalg.svd(X, full_matrices=False, check_finite=False, lapack_driver="gesvd")
-    return torch.from_numpy(U), torch.from_numpy(s), torch.from_numpy(Vh.T.copy())
+    # Row by row as factors are stored and read: a product must not depend on where its operands come from.
+    return torch.from_numpy(np.ascontiguousarray(U)), torch.from_numpy(s), torch.from_numpy(Vh.T.copy())

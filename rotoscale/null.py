@@ -1,8 +1,8 @@
-"""What rotation a mere step of the same size would have shown (METHODS 2, null model).
+"""What rotation a random perturbation of the same size would have shown (docs/methods.md, section 2, null model).
 
-Any small change of a matrix turns its left and right singular vectors together, because the shared part of the turn
-is divided by a difference of singular values and the mismatch only by their sum. NF alone therefore proves nothing:
-it is read against the NF of Gaussian noise of the same Frobenius norm, by formula and by simulation.
+Any small change of a matrix rotates its left and right singular vectors together, because the shared part of the
+rotation is divided by a difference of singular values and the mismatch only by their sum. NF alone therefore proves
+nothing: it is read against the NF of Gaussian noise of the same Frobenius norm, by formula and by simulation.
 """
 
 from __future__ import annotations
@@ -28,8 +28,12 @@ def null_draws(shape: tuple[int, int]) -> int:
 
 
 def unrelated_nf(shape: tuple[int, int], rank: int) -> float:
-    """NF of two unrelated matrices of this shape: `sqrt(1 + r / max(m, n))`, 1.414 for square ones."""
-    return (1 + rank / max(shape)) ** 0.5
+    """NF of two unrelated matrices (m x n) of numerical rank r: `sqrt(1 + r^2 / (m n))`.
+
+    1.414 for square ones of full rank, 1.225 for 2:1, 1.118 for 4:1.
+    """
+    m, n = shape
+    return (1 + rank**2 / (m * n)) ** 0.5
 
 
 def null_nf(s_base: torch.Tensor, change_norm: float, shape: tuple[int, int]) -> float:
@@ -37,23 +41,27 @@ def null_nf(s_base: torch.Tensor, change_norm: float, shape: tuple[int, int]) ->
 
     `sqrt((2 e^2 / r) sum_{i != j} (s_i + s_j)^-2)` with `e^2 = |dW|_F^2 / (m n)`; s_base (r,) holds the base's
     singular values. Capped at the unrelated level, which first-order theory does not know of. Good to a few per cent
-    where s_min / s_max > 0.1; up to 1.6 times too high for badly conditioned matrices, about a fifth too low for
+    where s_min / s_max > 0.1; up to 2.2 times too high for badly conditioned matrices, about a fifth too low for
     small rectangular ones: prefer the simulated null where there is one.
     """
-    s = s_base.to(torch.float64)
-    r = s.numel()
+    r = s_base.numel()
     cap = unrelated_nf(shape, r)
     if change_norm == 0 or r == 0:
         return 0.0
+    largest = float(s_base[0])
+    if largest == 0:
+        return cap
+    s = s_base.to(torch.float64) / largest  # so that no square leaves the range of numbers, however small the norm
     total = 0.0
-    for rows in s.split(_ROWS_AT_A_TIME):  # never r x r at once: r is tens of thousands for the largest models
-        total += float((rows[:, None] + s).pow(-2).sum())
-    total -= float((2 * s).pow(-2).sum())
-    e2 = change_norm**2 / (shape[0] * shape[1])
-    return min((2 * e2 / r * total) ** 0.5, cap)
+    for i, rows in enumerate(s.split(_ROWS_AT_A_TIME)):  # never r x r at once: r is tens of thousands at most
+        terms = (rows[:, None] + s).pow(-2)
+        terms.diagonal(i * _ROWS_AT_A_TIME).zero_()
+        total += float(terms.sum())
+    m, n = shape
+    return min((2 * total / (r * m * n)) ** 0.5 * (change_norm / largest), cap)
 
 
-def gaussian_step(W_base: torch.Tensor, change_norm: float, seed: int) -> torch.Tensor:
+def gaussian_perturbation(W_base: torch.Tensor, change_norm: float, seed: int) -> torch.Tensor:
     """`W_base + G` (m x n, float64), G Gaussian with `|G|_F = change_norm`; drawn on the CPU from `seed`."""
     generator = torch.Generator().manual_seed(seed)
     G = torch.randn(W_base.shape, generator=generator, dtype=torch.float64)

@@ -9,7 +9,7 @@ ABOUT = 0.10
 """NF within 10 % of its null counts as "what noise does": the two nulls agree no better than that."""
 
 UNRELATED = 0.9
-"""From 90 % of the unrelated level on, a pair looks like strangers."""
+"""From 90 % of the unrelated level on, a pair looks unrelated."""
 
 
 def read_comparison(
@@ -42,11 +42,11 @@ def read_comparison(
     if alpha < 1:
         scale += ", as plain weight decay would too"
     if nf_over_null is None:
-        return f"{scale}; the turn of the singular vectors has no null to be read against."
+        return f"{scale}; the rotation of the singular vectors has no null to be read against."
     if nf_over_null < 1 - ABOUT:
-        turn = "left and right vectors turned together more than noise of the same size turns them"
+        rotation = "left and right vectors rotated together more than noise of the same size rotates them"
     elif nf_over_null > 1 + ABOUT:
-        turn = "left and right vectors came apart more than noise of the same size drives them"
+        rotation = "left and right vectors came apart more than noise of the same size drives them"
     else:
-        turn = "the vectors turned as noise of the same size turns them, no sign of more"
-    return f"{scale}; {turn} (NF over its null {nf_over_null:.2f})."
+        rotation = "the vectors rotated as noise of the same size rotates them, no sign of more"
+    return f"{scale}; {rotation} (NF over its null {nf_over_null:.2f})."

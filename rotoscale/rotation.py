@@ -1,4 +1,4 @@
-"""How post-training turned the singular vectors of one matrix, and whether both sides turned together (METHODS 2).
+"""How post-training rotated a matrix's singular vectors, and whether both sides agree (docs/methods.md, section 2).
 
 He and Cao's claim is `U_p ~ U_b Q` and `V_p ~ V_b Q` with one shared orthogonal Q. Then `I_orth = A^T B`, with
 `A = U_b^T U_p` and `B = V_b^T V_p`, is the identity, and NF measures how far it is from that.
@@ -6,84 +6,63 @@ He and Cao's claim is `U_p ~ U_b Q` and `V_p ~ V_b Q` with one shared orthogonal
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
-from rotoscale.linalg import full_svd, product
+from rotoscale.linalg import product
 from rotoscale.null import unrelated_nf
-from rotoscale.overlap import Overlaps
+from rotoscale.pair import MatrixPair
+from rotoscale.polar import nearest_rotation
 from rotoscale.scale import band_slices
+from rotoscale.statistics import RotationStatistics
 
 PICTURE_SIZE = 64
-_POLAR_STEPS = 14
-_SETTLED = 1e-3
-_LAST_STEP = 3.6e-4
-"""A step leaves 3/4 of the square of the error before it: after one from here, Q is orthogonal to 1e-7."""
+_SMALL_CHANGE = 1e-2
+"""Relative change below which the formula's Q is computed in float64: A + B is then nearly orthogonal, so that few
+steps do, and the rounding of float32 ones would show in an error as small as the change."""
+
 INTRUDER_TOP = 10
 INTRUDER_COSINE = 0.5
 
 
-@dataclass(frozen=True)
-class RotationStatistics:
-    """Rotation of a post-trained matrix against its base. None where the matrix has no singular vectors."""
+def rotation_statistics(pair: MatrixPair, alpha: float | None) -> RotationStatistics:
+    """Rotation statistics of a pair with factors (docs/methods.md, section 2, and intruders of section 6).
 
-    numerical_rank: int
-    nf: float | None
-    orth_distance: float | None
-    """|I_orth - I|_F, before the division by sqrt(r)."""
-    nf_unrelated: float
-    nf_top: float | None
-    nf_middle: float | None
-    nf_bottom: float | None
-    left_top: float | None
-    left_middle: float | None
-    left_bottom: float | None
-    right_top: float | None
-    right_middle: float | None
-    right_bottom: float | None
-    left_diagonal: list[float]
-    right_diagonal: list[float]
-    leak: float | None
-    formula_error: float | None
-    intruders: int | None
-    picture: list[float]
-    picture_size: int
-
-
-def rotation_statistics(overlap: Overlaps, alpha: float | None) -> RotationStatistics:
-    """Rotation statistics from the overlaps of two decompositions (METHODS 2, and intruders of METHODS 6).
-
-    `alpha` is the least-squares scale factor that the formula `(U_b Q)(alpha S_b)(V_b Q)^T` is given.
+    `alpha` is the least-squares scale factor that the formula `(U_b Q)(alpha S_b)(V_b Q)^T` is given. A matrix beside
+    itself has exact zeros and ones, whatever the arithmetic. The change's size, its rows and the nulls are left out.
     """
-    r = overlap.rank
-    unrelated = unrelated_nf(overlap.shape, r)
+    r = pair.rank
+    unrelated = unrelated_nf(pair.shape, r)
     if r == 0:
-        return _no_vectors(unrelated)
-    A, B = overlap.A, overlap.B
+        return RotationStatistics(numerical_rank=0, nf_unrelated=unrelated, picture_size=0)
+    if pair.is_unchanged and alpha in (None, 1.0):
+        return _no_rotation(r, unrelated)
+    A, B = pair.A, pair.B
     # First, so that the formula's matrices and I_orth do not lie in memory together.
-    error = None if alpha is None else formula_error(overlap, alpha)
+    error = None if alpha is None else formula_error(pair, alpha)
     I_orth = product(A.T, B)
     distance = _distance_to_identity(I_orth)
     bands = band_slices(r, max(8, r // 10))
     left, right = A.diagonal().abs(), B.diagonal().abs()
-    m, n = overlap.shape
-    leaking = B if m < n else A
+    nf_of_band = [_distance_to_identity(I_orth[band, band]) / (band.stop - band.start) ** 0.5 for band in bands]
+    left_mean, right_mean = ([float(cosines[band].mean()) for band in bands] for cosines in (left, right))
     picture = reduced_picture(I_orth)
     return RotationStatistics(
         numerical_rank=r,
         nf=distance / r**0.5,
         orth_distance=distance,
         nf_unrelated=unrelated,
-        **{
-            f"nf_{name}": _distance_to_identity(I_orth[band, band]) / (band.stop - band.start) ** 0.5
-            for name, band in zip(("top", "middle", "bottom"), bands, strict=True)
-        },
-        **{f"left_{k}": float(left[b].mean()) for k, b in zip(("top", "middle", "bottom"), bands, strict=True)},
-        **{f"right_{k}": float(right[b].mean()) for k, b in zip(("top", "middle", "bottom"), bands, strict=True)},
+        nf_top=nf_of_band[0],
+        nf_middle=nf_of_band[1],
+        nf_bottom=nf_of_band[2],
+        left_top=left_mean[0],
+        left_middle=left_mean[1],
+        left_bottom=left_mean[2],
+        right_top=right_mean[0],
+        right_middle=right_mean[1],
+        right_bottom=right_mean[2],
         left_diagonal=left.tolist(),
         right_diagonal=right.tolist(),
-        leak=0.0 if m == n else 1 - float(leaking.square().sum()) / r,
+        leak=leak(pair),
         formula_error=error,
         intruders=intruder_dimensions(A),
         picture=picture.flatten().tolist(),
@@ -91,26 +70,36 @@ def rotation_statistics(overlap: Overlaps, alpha: float | None) -> RotationStati
     )
 
 
-def unturned(shape: tuple[int, int], rank: int) -> RotationStatistics:
-    """Statistics of a matrix against itself, without any arithmetic: exactly zero, whatever the matrix."""
-    unrelated = unrelated_nf(shape, rank)
-    if rank == 0:
-        return _no_vectors(unrelated)
+def _no_rotation(rank: int, unrelated: float) -> RotationStatistics:
+    """Statistics of a matrix beside itself."""
     size = min(PICTURE_SIZE, rank)
-    nf, cosines, picture = (0.0,) * 3, (1.0,) * 6, torch.eye(size).flatten().tolist()
     return RotationStatistics(
-        rank, 0.0, 0.0, unrelated, *nf, *cosines, [1.0] * rank, [1.0] * rank, 0.0, 0.0, 0, picture, size
+        numerical_rank=rank,
+        nf=0.0,
+        orth_distance=0.0,
+        nf_unrelated=unrelated,
+        nf_top=0.0,
+        nf_middle=0.0,
+        nf_bottom=0.0,
+        left_top=1.0,
+        left_middle=1.0,
+        left_bottom=1.0,
+        right_top=1.0,
+        right_middle=1.0,
+        right_bottom=1.0,
+        left_diagonal=[1.0] * rank,
+        right_diagonal=[1.0] * rank,
+        leak=0.0,
+        formula_error=0.0,
+        intruders=0,
+        picture=torch.eye(size).flatten().tolist(),
+        picture_size=size,
     )
 
 
-def _no_vectors(unrelated: float) -> RotationStatistics:
-    """Statistics of a zero matrix, which has no singular vectors."""
-    return RotationStatistics(0, None, None, unrelated, *(None,) * 9, [], [], None, None, None, [], 0)
-
-
-def nf_of(overlap: Overlaps) -> float:
+def nf_of(pair: MatrixPair) -> float:
     """NF alone, for a simulated null: `|A^T B - I|_F / sqrt(r)`."""
-    return _distance_to_identity(product(overlap.A.T, overlap.B)) / overlap.rank**0.5
+    return _distance_to_identity(product(pair.A.T, pair.B)) / pair.rank**0.5
 
 
 def _distance_to_identity(X: torch.Tensor) -> float:
@@ -120,34 +109,24 @@ def _distance_to_identity(X: torch.Tensor) -> float:
     return float(torch.linalg.vector_norm(difference))
 
 
-def orthogonal_polar(X: torch.Tensor) -> torch.Tensor:
-    """The orthogonal polar factor `U V^T` of a square X (r x r), the nearest orthogonal matrix (Procrustes).
+def leak(pair: MatrixPair) -> float:
+    """Share of the post's long singular space that left the base's: `1 - |L_b^T L_p|_F^2 / r`, 0 for square matrices.
 
-    Newton and Schulz's iteration in float32, finished by one or two steps in float64; where X is too close to
-    singular for it to settle soon, a float64 SVD.
+    What leaves the base's space is a part of the change. Of a small one it is summed as such: a difference of two
+    numbers next to one would have lost it.
     """
-    Y = (X / 2).float()  # X is a sum of two overlaps: its singular values lie between 0 and 2
-    for _ in range(_POLAR_STEPS):
-        error = _step(Y)
-        if error < _SETTLED * Y.shape[0] ** 0.5:
-            Q = Y.double()
-            for _ in range(2):
-                if _step(Q) < _LAST_STEP:
-                    break
-            return Q
-    U, _, V = full_svd(X)
-    return product(U, V.T)
+    m, n = pair.shape
+    if m == n:
+        return 0.0
+    if not pair.is_small_change:
+        return max(0.0, 1 - float(pair.long_overlap.square().sum()) / pair.rank)
+    seen = product(pair.change(pair.precision), pair.post_factors.short.to(pair.precision))
+    whole = torch.linalg.vector_norm(seen, dim=0, dtype=torch.float64)
+    inside = torch.linalg.vector_norm(pair.change_between, dim=0)
+    return max(0.0, float(((whole.square() - inside.square()) / pair.s_post.square()).mean()))
 
 
-def _step(Q: torch.Tensor) -> float:
-    """One step of the iteration, `Q <- Q (3 I - Q^T Q) / 2` in place; returns `|Q^T Q - I|_F` before it."""
-    error = product(Q.T, Q)
-    error.diagonal().sub_(1.0)
-    Q.sub_(product(Q, error), alpha=0.5)
-    return float(torch.linalg.vector_norm(error))
-
-
-def formula_error(overlap: Overlaps, alpha: float) -> float | None:
+def formula_error(pair: MatrixPair, alpha: float) -> float | None:
     """`|W_hat - W_p|_F / |W_p|_F` of He and Cao's formula `W_hat = (U_b Q)(alpha S_b)(V_b Q)^T`, Q = polar(A + B).
 
     Computed among the r x r factors: with `X = alpha Q S_b Q^T` and `Y = A S_p B^T` (the post matrix seen in the
@@ -155,17 +134,25 @@ def formula_error(overlap: Overlaps, alpha: float) -> float | None:
     Where A + B is singular (a square matrix one of whose components changed its relative sign), Q is not unique and
     the error is that of one of the equally good choices.
     """
-    norm = float(torch.linalg.vector_norm(overlap.s_post))
+    norm = float(torch.linalg.vector_norm(pair.s_post))
     if norm == 0:
         return None
-    Q = orthogonal_polar(overlap.A + overlap.B)
-    Y = product(overlap.A * overlap.s_post, overlap.B.T)
-    Q *= overlap.s_base.sqrt()
+    Q = nearest_rotation(pair.A + pair.B, bound=2.0, single=pair.change_norm > _SMALL_CHANGE * norm)
+    Y = product(pair.A * pair.s_post, pair.B.T)
+    outside = _energy_outside(pair, norm, Y)
+    Q *= pair.s_base.sqrt()
     X = product(Q, Q.T).mul_(alpha)  # a matrix with its own transpose: half the work
-    complete = overlap.rank == max(overlap.shape)
-    # What of W_p lies outside the base's vectors; a square matrix of full rank has no outside, only rounding.
-    outside = 0.0 if complete else max(norm**2 - float(Y.square().sum()), 0.0)
     return float(X.sub_(Y).square_().sum() + outside) ** 0.5 / norm
+
+
+def _energy_outside(pair: MatrixPair, norm: float, Y: torch.Tensor) -> float:
+    """`|W_p|^2 - |Y|^2`: what of W_p lies outside the base's vectors, of a small change, from the change alone."""
+    if pair.rank == max(pair.shape):
+        return 0.0  # a square matrix of full rank has no outside, only rounding
+    if not pair.is_small_change:
+        return max(norm**2 - float(Y.square().sum()), 0.0)
+    inside = float(torch.linalg.vector_norm(pair.change_between))  # S_p is a whole basis: it keeps the norm
+    return max(pair.change_norm**2 - inside**2, 0.0)
 
 
 def intruder_dimensions(A: torch.Tensor) -> int:

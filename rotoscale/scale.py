@@ -6,32 +6,13 @@ whether one factor describes the spectrum at all. A uniform factor below one is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from rotoscale.errors import MatrixError
+from rotoscale.statistics import ScaleStatistics
 
 NEGLIGIBLE = 1e-3
 """Components whose base value is below this share of the largest are left out of the ratio's summaries."""
-
-
-@dataclass(frozen=True)
-class ScaleStatistics:
-    """Scale of a post-trained matrix against its base; a value is None where it is not defined (a zero base)."""
-
-    alpha_median: float | None
-    alpha_mean: float | None
-    alpha_least_squares: float | None
-    alpha_frobenius: float | None
-    ratio_cv: float | None
-    ratio_p05: float | None
-    ratio_p95: float | None
-    unexplained: float | None
-    alpha_top: float | None
-    alpha_middle: float | None
-    alpha_bottom: float | None
-    ratio: list[float | None]
 
 
 def scale_statistics(s_base: torch.Tensor, s_post: torch.Tensor) -> ScaleStatistics:
@@ -49,7 +30,7 @@ def scale_statistics(s_base: torch.Tensor, s_post: torch.Tensor) -> ScaleStatist
     ratio = p / b
     listed = [float(x) if float(y) > 0 else None for x, y in zip(ratio, b, strict=True)]
     if float(b[0]) == 0:
-        return ScaleStatistics(None, None, None, None, None, None, None, None, None, None, None, listed)
+        return ScaleStatistics(ratio=listed)
     kept = ratio[b / b[0] >= NEGLIGIBLE]
     mean = float(kept.mean())
     # One division keeps equal spectra at exactly one, where <b, p> / <b, b> is rounded the same way twice.

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import torch
 
-
-@dataclass(frozen=True)
-class Spectrum:
-    """Norms and ranks of one matrix, all from its singular values s (r,)."""
-
-    frobenius_norm: float
-    spectral_norm: float
-    nuclear_norm: float
-    stable_rank: float | None
-    """|W|_F^2 / s[0]^2; None for a zero matrix."""
-    effective_rank: float | None
-    """exp of the entropy of s / sum(s) (Roy and Vetterli 2007); None for a zero matrix."""
+from rotoscale.statistics import Spectrum
 
 
 def spectrum(s: torch.Tensor) -> Spectrum:
-    """Norms and ranks of a matrix with singular values `s` (r,), descending."""
+    """Norms and ranks of a matrix with singular values `s` (r,), descending.
+
+    The effective rank is exp of the entropy of s / sum(s) (Roy and Vetterli 2007). A zero matrix has no ranks.
+    """
     s = s.to(torch.float64)
     top, total = float(s[0]), float(s.sum())
     frobenius = float(torch.linalg.vector_norm(s))
     if top == 0:
-        return Spectrum(0.0, 0.0, 0.0, None, None)
+        return Spectrum(frobenius_norm=0.0, spectral_norm=0.0, nuclear_norm=0.0)
     share = s[s > 0] / total
     entropy = float(-(share * share.log()).sum())
-    return Spectrum(frobenius, top, total, (frobenius / top) ** 2, float(torch.tensor(entropy).exp()))
+    return Spectrum(
+        frobenius_norm=frobenius,
+        spectral_norm=top,
+        nuclear_norm=total,
+        stable_rank=(frobenius / top) ** 2,
+        effective_rank=math.exp(entropy),
+    )

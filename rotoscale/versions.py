@@ -1,12 +1,15 @@
 """Versions of the methods, part of the identity of everything stored. Light, so that freshness is judged quickly."""
 
+CHECKPOINT = "checkpoint-1"
+"""Change it whenever the same files could give another row of the catalogue."""
+
 DECOMPOSITION = "svd-1"
 """Change it whenever the same weights could give other factors."""
 
-COMPARISON = "pair-2"
+COMPARISON = "pair-3"
 """Change it whenever the same pair of matrices could give other statistics."""
 
-EDIT = "edit-2"
+EDIT = "edit-3"
 """Part of every edited checkpoint's identity: change it whenever the same plan could give other weights."""
 
 EVALUATION = "evaluation-2"

@@ -5,7 +5,7 @@
         matrix = checkpoint.read(key)                      # float32, out_features x in_features
 
 Read on in ``checkpoint`` (what a checkpoint can be asked), ``architectures`` (layouts as data), ``header`` and
-``inventory`` (what is on disk), ``structure`` (both brought together), ``tensors`` (bytes to numbers), ``adapter``
+``inventory`` (what is on disk), ``assembly`` (both brought together), ``tensors`` (bytes to numbers), ``adapter``
 (LoRA), ``quantization`` (fp8), ``writer`` (edited copies), ``errors`` (all that can be wrong). Importing this package
 does not import torch.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from resources.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from resources.checkpoints.errors import (
     AdapterError,
+    BadArchitectureFile,
     BadConfig,
     BadIndex,
     CheckpointError,
@@ -33,7 +34,7 @@ from resources.checkpoints.errors import (
     UnsafePath,
     WriteError,
 )
-from resources.checkpoints.keys import ANALYSED, SKIPPED, UNEXPLAINED, MatrixKey, TensorCoverage
+from resources.checkpoints.keys import ANALYSED, SKIPPED, UNEXPLAINED, MatrixKey, TensorCoverage, Verified
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,7 @@ __all__ = [
     "SKIPPED",
     "UNEXPLAINED",
     "AdapterError",
+    "BadArchitectureFile",
     "BadConfig",
     "BadIndex",
     "Checkpoint",
@@ -60,6 +62,7 @@ __all__ = [
     "TruncatedFile",
     "UnknownArchitecture",
     "UnsafePath",
+    "Verified",
     "WriteError",
     "open_checkpoint",
     "weight_hash",
@@ -67,7 +70,10 @@ __all__ = [
 
 
 def weight_hash(matrix: torch.Tensor) -> str:
-    """sha256 of a matrix's shape and float32 little-endian bytes: the same for the same numbers, however stored."""
-    from resources.checkpoints import tensors
+    """sha256 of a matrix's shape and float32 little-endian bytes: the same for the same numbers, however stored.
 
-    return tensors.weight_hash(matrix)
+    Bits count: 0.0 and -0.0 are different.
+    """
+    from resources.checkpoints import verify
+
+    return verify.weight_hash(matrix)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resources.checkpoints.adapter_config import LoraSettings, base_name, read_settings
+from resources.checkpoints.adapter_config import LoraSettings, ModuleScales, base_name, read_settings
 from resources.checkpoints.errors import AdapterError, listed, shown
 from resources.checkpoints.files import Roots
 from resources.checkpoints.inventory import Inventory, read_adapter_weights
@@ -22,9 +22,8 @@ from resources.checkpoints.keys import ANALYSED, SKIPPED, TensorCoverage
 if TYPE_CHECKING:
     import torch
 
-    from resources.checkpoints.checkpoint import Checkpoint
     from resources.checkpoints.header import TensorEntry
-    from resources.checkpoints.structure import Part
+    from resources.checkpoints.parts import Part, Structure
 
 _ROLE = re.compile(
     r"^(?P<module>.+?)\.(?P<role>lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector)"
@@ -56,10 +55,8 @@ def base_folder(folder: Path, roots: Roots) -> Path:
     )
 
 
-def open_adapter(folder: Path, roots: Roots, base: Checkpoint) -> Adapter:
+def open_adapter(folder: Path, roots: Roots, base: Structure) -> Adapter:
     """Read an adapter's headers and find for each of its tensors the base tensor that it changes."""
-    if base.adapter is not None:
-        raise AdapterError(f"{folder}: its base {base.path} is an adapter itself. Merge that one first.")
     settings = read_settings(folder, roots)
     inventory = read_adapter_weights(folder, roots)
     return Adapter(folder, settings, inventory, base)
@@ -68,11 +65,11 @@ def open_adapter(folder: Path, roots: Roots, base: Checkpoint) -> Adapter:
 class Adapter:
     """What an adapter does to each tensor of its base, by canonical name."""
 
-    def __init__(self, folder: Path, settings: LoraSettings, inventory: Inventory, base: Checkpoint) -> None:
+    def __init__(self, folder: Path, settings: LoraSettings, inventory: Inventory, base: Structure) -> None:
         self.folder = folder
         self.settings = settings
+        self.scales = ModuleScales(settings)
         self.inventory = inventory
-        self.base_path = base.path
         self.low_rank: dict[str, LowRank] = {}
         self.replaced: dict[str, TensorEntry] = {}
         self.bias: dict[str, tuple[TensorEntry, float]] = {}
@@ -94,10 +91,9 @@ class Adapter:
         """Canonical names of the base tensors that the adapter changes."""
         return set(self.low_rank) | set(self.replaced) | set(self.bias)
 
-    def _match(self, base: Checkpoint) -> None:
-        structure = base.structure
-        shapes = {name: base.inventory.tensors[disk].shape for name, disk in structure.canonical.items()}
-        shapes[structure.head] = structure.others[structure.head].shape if structure.head in structure.others else ()
+    def _match(self, base: Structure) -> None:
+        shapes = {name: base.inventory.tensors[disk].shape for name, disk in base.canonical.items()}
+        shapes |= {end: base.stored_shape(end) or () for end in (base.embedding, base.head)}
         factors: dict[str, dict[str, TensorEntry]] = {}
         for name, entry in self.inventory.tensors.items():
             path = name.removeprefix("base_model.model.")
@@ -105,8 +101,7 @@ class Adapter:
             if found and found["role"] == "lora_magnitude_vector":
                 raise AdapterError(
                     f"{entry.path}: tensor {shown(name)!r} belongs to a DoRA adapter, which is not supported. Merge "
-                    "it with "
-                    "PEFT (merge_and_unload) and give the merged model."
+                    "it with PEFT (merge_and_unload) and give the merged model."
                 )
             if found and found["what"] == ".bias":
                 self._match_lora_bias(base, shapes, found["module"], entry)
@@ -117,21 +112,20 @@ class Adapter:
         for module, roles in factors.items():
             self._match_factors(base, shapes, module, roles)
 
-    def _place(self, base: Checkpoint, shapes: dict[str, tuple[int, ...]], name: str, entry: TensorEntry) -> str:
+    def _place(self, base: Structure, shapes: dict[str, tuple[int, ...]], name: str, entry: TensorEntry) -> str:
         """The canonical base tensor for a name as the adapter has it."""
         canonical = base.layout.canonical(_WRAPPERS.sub("", name))
         if not shapes.get(canonical):
             raise AdapterError(
-                f"{entry.path}: tensor {shown(entry.name)!r} matches no tensor of the base {base.path} (looked for "
-                f"{shown(canonical)!r}; there are e.g. {listed(_nearest(canonical, shapes), 3)}). Give the base that "
-                "the adapter "
-                "was trained on."
+                f"{entry.path}: tensor {shown(entry.name)!r} matches no tensor of the base {base.inventory.folder} "
+                f"(looked for {shown(canonical)!r}; there are e.g. {listed(_nearest(canonical, shapes), 3)}). Give the "
+                "base that the adapter was trained on."
             )
         self.target[entry.name] = canonical
         return canonical
 
     def _match_factors(
-        self, base: Checkpoint, shapes: dict[str, tuple[int, ...]], module: str, roles: dict[str, TensorEntry]
+        self, base: Structure, shapes: dict[str, tuple[int, ...]], module: str, roles: dict[str, TensorEntry]
     ) -> None:
         entry = next(iter(roles.values()))
         embedding = "lora_embedding_A" in roles or "lora_embedding_B" in roles
@@ -139,8 +133,7 @@ class Adapter:
         if set(roles) != {a, b}:
             raise AdapterError(
                 f"{entry.path}: module {shown(module)!r}: expected {a} and {b}, found {listed(sorted(roles))}. "
-                "Download the "
-                "adapter again."
+                "Download the adapter again."
             )
         place = self._place(base, shapes, module + ".weight", roles[a])
         self.target[roles[b].name] = place
@@ -148,8 +141,7 @@ class Adapter:
         if len(shape_a) != 2 or len(shape_b) != 2 or shape_a[0] != shape_b[1] or 0 in shape_a + shape_b:
             raise AdapterError(
                 f"{entry.path}: module {shown(module)!r}: expected {a} [r, in] and {b} [out, r], found "
-                f"{list(shape_a)} and "
-                f"{list(shape_b)}. Only linear and embedding layers are supported."
+                f"{list(shape_a)} and {list(shape_b)}. Only linear and embedding layers are supported."
             )
         product = (
             (shape_a[1], shape_b[0]) if embedding or self._is_transposed(base, place) else (shape_b[0], shape_a[1])
@@ -157,47 +149,44 @@ class Adapter:
         if shapes[place] != product and place not in self.replaced:
             raise AdapterError(
                 f"{entry.path}: module {shown(module)!r} changes a tensor of shape {list(product)}, the base "
-                f"{base.path} has "
-                f"{list(shapes[place])}. Give the base that the adapter was trained on."
+                f"{base.inventory.folder} has {list(shapes[place])}. Give the base that the adapter was trained on."
             )
-        self.low_rank[place] = LowRank(roles[a], roles[b], self.settings.scale(module, shape_a[0]), embedding)
+        self.low_rank[place] = LowRank(roles[a], roles[b], self.scales.scale(module, shape_a[0]), embedding)
 
     @staticmethod
-    def _is_transposed(base: Checkpoint, canonical: str) -> bool:
-        disk = base.structure.canonical.get(canonical)
-        return any(part.transposed for part in base.structure.by_tensor.get(disk or "", {}).values())
+    def _is_transposed(base: Structure, canonical: str) -> bool:
+        disk = base.canonical.get(canonical)
+        return any(part.transposed for part in base.by_tensor.get(disk or "", {}).values())
 
     def _match_lora_bias(
-        self, base: Checkpoint, shapes: dict[str, tuple[int, ...]], module: str, entry: TensorEntry
+        self, base: Structure, shapes: dict[str, tuple[int, ...]], module: str, entry: TensorEntry
     ) -> None:
         place = self._place(base, shapes, module + ".bias", entry)
         if entry.shape != shapes[place]:
             raise AdapterError(
                 f"{entry.path}: tensor {shown(entry.name)!r}: expected {list(shapes[place])}, found "
-                f"{list(entry.shape)}. Give "
-                "the base that the adapter was trained on."
+                f"{list(entry.shape)}. Give the base that the adapter was trained on."
             )
         factor = self.inventory.tensors.get(entry.name.removesuffix("bias") + "weight")
         rank = factor.shape[1] if factor is not None and len(factor.shape) == 2 else self.settings.rank
-        self.bias[place] = (entry, self.settings.scale(_WRAPPERS.sub("", module), rank))
+        self.bias[place] = (entry, self.scales.scale(_WRAPPERS.sub("", module), rank))
 
     def _match_replacement(
-        self, base: Checkpoint, shapes: dict[str, tuple[int, ...]], path: str, entry: TensorEntry
+        self, base: Structure, shapes: dict[str, tuple[int, ...]], path: str, entry: TensorEntry
     ) -> None:
         place = self._place(base, shapes, path, entry)
-        grown = place in (base.structure.embedding, base.structure.head) and entry.shape[1:] == shapes[place][1:]
+        grown = place in (base.embedding, base.head) and entry.shape[1:] == shapes[place][1:]
         if entry.shape != shapes[place] and not grown:
             raise AdapterError(
                 f"{entry.path}: tensor {shown(entry.name)!r}: expected {list(shapes[place])}, found "
-                f"{list(entry.shape)}. Give "
-                "the base that the adapter was trained on."
+                f"{list(entry.shape)}. Give the base that the adapter was trained on."
             )
         self.replaced[place] = entry
 
-    def _tie(self, base: Checkpoint) -> None:
+    def _tie(self, base: Structure) -> None:
         """``ensure_weight_tying``: what happens to the embedding happens to the tied head."""
-        embedding, head = base.structure.embedding, base.structure.head
-        if not (self.settings.tie and base.tied_embeddings):
+        embedding, head = base.embedding, base.head
+        if not (self.settings.tie and base.tied):
             return
         if embedding in self.replaced:
             self.replaced.setdefault(head, self.replaced[embedding])

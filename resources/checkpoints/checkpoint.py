@@ -7,30 +7,32 @@ any size needs memory for one matrix.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resources.checkpoints.errors import CheckpointError, MissingTensor, shown
+from resources.checkpoints.adapter_config import ADAPTER_CONFIG
+from resources.checkpoints.assembly import build
+from resources.checkpoints.errors import AdapterError, BadConfig, CheckpointError, MissingTensor, shown
 from resources.checkpoints.files import MAX_CONFIG_BYTES, Roots, read_json, repository_root, safe_member
 from resources.checkpoints.inventory import ADAPTER_WEIGHTS, INDEX, SINGLE, Inventory, take_inventory
-from resources.checkpoints.keys import MatrixKey, TensorCoverage
-from resources.checkpoints.layout import find_layout
+from resources.checkpoints.keys import MatrixKey, TensorCoverage, Verified
+from resources.checkpoints.known_layouts import find_layout
+from resources.checkpoints.parts import Structure
 from resources.checkpoints.quantization import refuse_packed, scale_of
-from resources.checkpoints.structure import Structure, build
 
 if TYPE_CHECKING:
     import torch
 
     from resources.checkpoints.adapter import Adapter
     from resources.checkpoints.header import TensorEntry
-    from resources.checkpoints.quantization import Scale
-    from resources.checkpoints.structure import Part
+    from resources.checkpoints.parts import Part
+    from resources.checkpoints.tensors import Scale
 
 CONFIG = "config.json"
-ADAPTER_CONFIG = "adapter_config.json"
 
 
 def open_checkpoint(
@@ -49,9 +51,13 @@ def open_checkpoint(
             from resources.checkpoints.adapter import base_folder, open_adapter
 
             bare = open_checkpoint(base if base is not None else base_folder(folder, roots), allowed_root=allowed_root)
-            return Checkpoint(folder, bare.config, bare.inventory, bare.roots, open_adapter(folder, roots, bare))
+            if bare.adapter is not None:
+                raise AdapterError(f"{folder}: its base {bare.path} is an adapter itself. Merge that one first.")
+            adapter = open_adapter(folder, roots, bare.structure)
+            return Checkpoint(folder, bare.config, bare.inventory, bare.roots, adapter)
         inventory = take_inventory(folder, roots)
         config = read_json(safe_member(folder, CONFIG, roots), MAX_CONFIG_BYTES)
+        _refuse_other_weights(folder, config, inventory)
         return Checkpoint(folder, config, inventory, roots)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be read ({error.strerror or error}). Check the permissions.") from None
@@ -79,6 +85,17 @@ def is_adapter(folder: Path) -> bool:
             "Keep one of them per folder."
         )
     return not whole
+
+
+def _refuse_other_weights(folder: Path, config: dict[str, Any], inventory: Inventory) -> None:
+    """CheckpointError when config.json sends transformers to other weights than those that were found."""
+    named = config.get("transformers_weights")
+    found = INDEX if inventory.index is not None else SINGLE
+    if named is not None and named != found:
+        raise BadConfig(
+            f"{folder / CONFIG}: transformers_weights names {shown(named)!r}, which transformers would load in place "
+            f"of {found}. Keep one model per folder: rename that file to {found}, or delete the setting."
+        )
 
 
 class Checkpoint:
@@ -122,15 +139,16 @@ class Checkpoint:
     @property
     def n_parameters(self) -> int:
         """Parameters of the merged model, tied ones counted once, scales and buffers not at all."""
-        count = self.structure.n_parameters
+        count, structure = self.structure.n_parameters, self.structure
         if self.adapter is None:
             return count
+        ends = [structure.embedding, structure.head] if structure.tied else []
         for name, entry in self.adapter.replaced.items():
-            if name in self.structure.canonical:
-                count += entry.numel - self.inventory.tensors[self.structure.canonical[name]].numel
-        if self.structure.tied and not self.tied_embeddings:
-            shape = self.other_shape(self.structure.head)
-            count += shape[0] * shape[1]
+            if name not in ends:
+                count += entry.numel - math.prod(structure.stored_shape(name) or ())
+        if ends:  # counted once so far
+            count -= math.prod(structure.stored_shape(structure.embedding) or ())
+            count += sum(math.prod(self.other_shape(end)) for end in (ends[:1] if self.tied_embeddings else ends))
         return count
 
     @property
@@ -236,12 +254,15 @@ class Checkpoint:
 
     def content_hash(self) -> str:
         """sha256 over all tensors by name, dtype, shape and bytes: independent of sharding and of their order."""
-        from resources.checkpoints.verify import hash_tensors
+        from resources.checkpoints import verify
 
-        return hash_tensors(self, None, check=False)
+        return verify.content_hash(self.inventory, self.adapter)
 
-    def verify_and_hash(self, progress: Callable[[int, int], None] | None = None) -> str:
-        """``verify`` and ``content_hash`` in one pass over the files; ``progress(bytes done, bytes in all)``."""
-        from resources.checkpoints.verify import hash_tensors
+    def verify_and_hash(self, progress: Callable[[int, int], None] | None = None) -> Verified:
+        """``verify``, ``content_hash`` and every matrix's ``weight_hash`` in one pass over the files.
 
-        return hash_tensors(self, progress, check=True)
+        ``progress(bytes done, bytes in all)``.
+        """
+        from resources.checkpoints import verify
+
+        return verify.verify_tensors(self.structure, self.adapter, self.fp8_scale, progress)

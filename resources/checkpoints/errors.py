@@ -47,7 +47,11 @@ class ShapeMismatch(CheckpointError):
 
 
 class UnknownArchitecture(CheckpointError):
-    """No file in ``architectures/`` describes where this model keeps its matrices."""
+    """No architecture file describes where this model keeps its matrices."""
+
+
+class BadArchitectureFile(CheckpointError):
+    """A YAML file that describes an architecture has a mistake in it."""
 
 
 class RemoteCode(UnknownArchitecture):

@@ -24,9 +24,13 @@ from resources.checkpoints.errors import (
     shown,
 )
 
-#: config.json of real models is below 1 MB; an index of 256 experts and 61 layers is 9 MB.
+#: config.json of real models is below 1 MB; an index of 384 experts and 61 layers (140,000 tensors) is 15 MB.
 MAX_CONFIG_BYTES = 8 * 2**20
-MAX_INDEX_BYTES = 64 * 2**20
+MAX_INDEX_BYTES = 32 * 2**20
+
+#: Marks (, : [ {) in a JSON file: about one for each key and value, which take up to a hundred bytes each once parsed.
+MAX_CONFIG_MARKS = 2**18
+MAX_INDEX_MARKS = 2 * 2**18  # 2 for each tensor
 
 #: Folders that a checkpoint's links may lead into.
 Roots = tuple[Path, ...]
@@ -52,8 +56,7 @@ def safe_member(folder: Path, name: str, roots: Roots) -> Path:
     if odd or pure.is_absolute() or ".." in pure.parts:
         raise UnsafePath(
             f"{folder}: the file name {shown(name)!r} leads out of the checkpoint folder. Download the checkpoint "
-            "again "
-            "from a source that you trust."
+            "again from a source that you trust."
         )
     path = folder / name
     try:
@@ -101,8 +104,7 @@ def read_exactly(path: Path, descriptor: int, buffer: memoryview, offset: int) -
         if count == 0:
             raise TruncatedFile(
                 f"{path}: expected at least {offset + len(buffer)} bytes, found {offset + done}: the file became "
-                "shorter "
-                "while it was read. Download it again."
+                "shorter while it was read. Download it again."
             )
         done += count
 
@@ -115,8 +117,19 @@ def _read_into(descriptor: int, block: memoryview, offset: int) -> int:
     return os.readv(descriptor, [block])
 
 
-def parse_json(text: bytes, path: Path, what: str, error_class: type[CheckpointError]) -> dict[str, Any]:
-    """A JSON object from untrusted bytes; duplicate keys, deep nesting and NaN are errors of ``error_class``."""
+def parse_json(
+    text: bytes | bytearray, path: Path, what: str, error_class: type[CheckpointError], most_marks: int
+) -> dict[str, Any]:
+    """A JSON object from untrusted bytes; duplicate keys, deep nesting and NaN are errors of ``error_class``.
+
+    Text with more than ``most_marks`` of ``, : [ {`` is not parsed at all: three bytes of it can take sixty in memory.
+    """
+    marks = sum(map(text.count, (b",", b":", b"[", b"{")))
+    if marks > most_marks:
+        raise error_class(
+            f"{path}: the {what} holds some {marks} keys and values in {len(text)} bytes, expected at most "
+            f"{most_marks} for any checkpoint. Download the file again."
+        )
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -140,8 +153,13 @@ def parse_json(text: bytes, path: Path, what: str, error_class: type[CheckpointE
     return value
 
 
-def read_json(path: Path, limit: int, error_class: type[CheckpointError] = BadConfig) -> dict[str, Any]:
-    """A JSON object from a file of at most ``limit`` bytes."""
+def read_json(
+    path: Path,
+    limit: int,
+    error_class: type[CheckpointError] = BadConfig,
+    most_marks: int = MAX_CONFIG_MARKS,
+) -> dict[str, Any]:
+    """A JSON object from a file of at most ``limit`` bytes and ``most_marks`` keys and values."""
     with opened(path) as (descriptor, status):
         if status.st_size > limit:
             raise error_class(
@@ -149,4 +167,4 @@ def read_json(path: Path, limit: int, error_class: type[CheckpointError] = BadCo
             )
         buffer = bytearray(status.st_size)
         read_exactly(path, descriptor, memoryview(buffer), 0)
-    return parse_json(bytes(buffer), path, "file", error_class)
+    return parse_json(buffer, path, "file", error_class, most_marks)

@@ -1,12 +1,12 @@
 """Which weight files a checkpoint folder has, and every tensor in them.
 
-Follows what transformers does: ``model.safetensors`` first, then ``model.safetensors.index.json`` with its shards, then
-shards whose numbering is complete. Everything else is refused by name: pickles, GGUF, folders without weights.
+Only names that transformers loads count, in its order: ``model.safetensors``, else ``model.safetensors.index.json``
+with the shards it names. What is analysed is then what ``from_pretrained`` runs. Everything else is refused by name:
+safetensors files called otherwise, pickles, GGUF, folders without weights.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +19,13 @@ from resources.checkpoints.errors import (
     listed,
     shown,
 )
-from resources.checkpoints.files import MAX_INDEX_BYTES, Roots, read_json, safe_member
+from resources.checkpoints.files import MAX_INDEX_BYTES, MAX_INDEX_MARKS, Roots, read_json, safe_member
 from resources.checkpoints.header import Header, TensorEntry, read_header
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
-_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.safetensors")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -49,13 +48,6 @@ def take_inventory(folder: Path, roots: Roots) -> Inventory:
         return _collect(folder, [safe_member(folder, SINGLE, roots)])
     if (folder / INDEX).exists() or (folder / INDEX).is_symlink():
         return _from_index(folder, roots)
-    names = sorted(path.name for path in folder.glob("*.safetensors"))
-    adapters = [name for name in names if name.startswith("adapter_")]
-    names = [name for name in names if name not in adapters]
-    if len(names) == 1 and not _SHARD.fullmatch(names[0]):
-        return _collect(folder, [safe_member(folder, names[0], roots)])
-    if names:
-        return _collect(folder, [safe_member(folder, name, roots) for name in _complete_shards(folder, names)])
     raise _no_weights(folder)
 
 
@@ -69,6 +61,9 @@ def read_adapter_weights(folder: Path, roots: Roots) -> Inventory:
 def _no_weights(folder: Path, expected: str = SINGLE) -> CheckpointError:
     """The error for a folder without safetensors: what there is instead decides the sentence."""
     names = sorted(path.name for path in folder.iterdir())
+    unread = [name for name in names if name.endswith(".safetensors") and not name.startswith("adapter_")]
+    if unread and expected == SINGLE:
+        return _unread_names(folder, unread, names)
     pickles = [name for name in names if name.endswith(_PICKLES) and not name.startswith("training_args")]
     if pickles and expected == ADAPTER_WEIGHTS:
         return PickleCheckpoint(
@@ -93,30 +88,24 @@ def _no_weights(folder: Path, expected: str = SINGLE) -> CheckpointError:
     )
 
 
-def _complete_shards(folder: Path, names: list[str]) -> list[str]:
-    """Shards without an index: accepted when the numbering is complete and of one series."""
-    matches = [_SHARD.fullmatch(name) for name in names]
-    series = {(match[1], match[3]) for match in matches if match}
-    if not all(matches) or len(series) != 1:
-        raise BadIndex(
-            f"{folder}: expected {SINGLE} or {INDEX}, found {listed(names)}, of which none is clearly the model. "
-            "Keep one model per folder."
-        )
-    ((stem, total),) = series
-    if int(total) != len(names):
-        there = set(names)
-        wanted = (f"{stem}-{number:05d}-of-{total}.safetensors" for number in range(1, int(total) + 1))
-        missing = [name for name in wanted if name not in there]
-        raise MissingShard(
-            f"{folder}: expected {int(total)} shards, found {len(names)}; missing {listed(missing, 4)}. Download them."
-        )
-    return names
+def _unread_names(folder: Path, unread: list[str], names: list[str]) -> MissingShard:
+    """The error for safetensors files under names that transformers passes over."""
+    if len(unread) == 1:
+        remedy = f"If {shown(unread[0])} is the whole model, rename it to {SINGLE}."
+    else:
+        remedy = f"Download {INDEX} too, which says what lies in which shard, or save the model again."
+    pickle = next((name for name in names if name.startswith("pytorch_model") and name.endswith(".bin")), None)
+    instead = f" (it would load {pickle} instead)" if pickle else ""
+    return MissingShard(
+        f"{folder}: found {listed(unread, 4)}, but neither {SINGLE} nor {INDEX}: transformers loads weights under no "
+        f"other name{instead}, so what is analysed could not be run. {remedy}"
+    )
 
 
 def _from_index(folder: Path, roots: Roots) -> Inventory:
     """The shards named by the index, with every name in the index accounted for."""
     index = safe_member(folder, INDEX, roots)
-    content = read_json(index, MAX_INDEX_BYTES, BadIndex)
+    content = read_json(index, MAX_INDEX_BYTES, BadIndex, MAX_INDEX_MARKS)
     weight_map = content.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise BadIndex(f"{index}: expected a table weight_map of tensor names and files. Download the file again.")
@@ -145,8 +134,7 @@ def _from_index(folder: Path, roots: Roots) -> Inventory:
         if entry is None:
             raise BadIndex(
                 f"{index}: names tensor {shown(tensor)!r} in {name}, which has no such tensor. The index does not "
-                "belong to "
-                "these shards. Download both again."
+                "belong to these shards. Download both again."
             )
         if entry.path != paths[name]:
             raise BadIndex(
@@ -157,8 +145,7 @@ def _from_index(folder: Path, roots: Roots) -> Inventory:
     if extra:
         raise BadIndex(
             f"{index}: the shards hold tensors that the index does not name: {listed(extra, 4)}. The index does not "
-            "belong "
-            "to these shards. Download both again."
+            "belong to these shards. Download both again."
         )
     return inventory
 

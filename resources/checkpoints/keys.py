@@ -1,4 +1,4 @@
-"""The two small records that everything else speaks in: which matrix, and what became of each tensor."""
+"""The small records that everything else speaks in: which matrix, what became of each tensor, which hashes."""
 
 from __future__ import annotations
 
@@ -32,3 +32,14 @@ class TensorCoverage:
     state: str
     reason: str
     parameters: int
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What one pass over a checkpoint without fault gives: its ``content_hash``, and every matrix's ``weight_hash``.
+
+    The matrices are those of ``matrices()`` in that order, as ``read`` gives them.
+    """
+
+    content_hash: str
+    matrix_hashes: dict[MatrixKey, str]

@@ -1,24 +1,17 @@
-"""Architectures as data: the YAML files of ``architectures/`` read into records, and sizes worked out from config.json.
+"""Architectures as data: the records that the YAML files are read into, and sizes worked out from config.json.
 
-The meaning of every key is described in ``architectures/__init__.py``.
+The meaning of every key is described in ``architectures/__init__.py``, which files there are in ``known_layouts``.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from resources.checkpoints.errors import BadConfig, RemoteCode, UnknownArchitecture, listed, shown
-
-FOLDER = Path(__file__).parent / "architectures"
-
-#: Where multimodal configurations keep the language model's own.
-_TEXT_KEYS = ("text_config", "llm_config", "language_config")
+from resources.checkpoints.errors import BadConfig, shown
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """One file of ``architectures/``."""
+    """One architecture file: where its models keep their matrices."""
 
     name: str
     model_types: dict[str, dict[str, Any]]
@@ -110,7 +103,7 @@ class Sizes:
                 keys = ", ".join(self.rules.get(formula, [formula]))
                 raise BadConfig(
                     f"{self.path}: expected a positive whole number for {formula} (keys tried: {keys}), found none. "
-                    "Restore the configuration from the model's source."
+                    "Restore the configuration from the model's source, or correct the size in the architecture file."
                 )
             self._known[formula] = value
         return self._known[formula]
@@ -181,112 +174,3 @@ class Sizes:
                 "Restore the configuration from the model's source."
             )
         return value
-
-
-@cache
-def _raw(name: str) -> dict[str, Any]:
-    """One YAML file, with what it extends merged in."""
-    own: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    parent = own.pop("extends", None)
-    if parent is None:
-        return own
-    inherited = {key: value for key, value in _raw(parent).items() if key != "model_types"}
-    merged = inherited | own
-    for table in ("blocks", "sizes"):
-        merged[table] = inherited.get(table, {}) | own.get(table, {})
-    merged["blocks"] = {key: value for key, value in merged["blocks"].items() if value is not None}
-    return merged
-
-
-@cache
-def layouts() -> dict[str, Layout]:
-    """Every known layout by ``model_type``."""
-    common = _raw("common")
-    found: dict[str, Layout] = {}
-    for path in sorted(FOLDER.glob("*.yaml")):
-        if path.stem in ("common", "wrappers"):
-            continue
-        raw = _raw(path.stem)
-        rules = [*raw.get("skipped", []), *common["skipped"]]
-        layout = Layout(
-            name=path.stem,
-            model_types={key: value or {} for key, value in raw["model_types"].items()},
-            prefixes=tuple(raw["prefixes"]),
-            layer=raw["layer"],
-            embedding=raw["embedding"],
-            head=raw["head"],
-            sizes=common["sizes"] | raw.get("sizes", {}),
-            blocks=tuple(_block(name, variants, raw.get("when", {})) for name, variants in raw["blocks"].items()),
-            qk_norm=tuple(raw.get("qk_norm", ())),
-            aliases=tuple((old, new) for old, new in raw.get("aliases", ())),
-            skipped=tuple((re.compile(pattern), reason) for pattern, reason in rules),
-            extra_layers=raw.get("extra_layers"),
-        )
-        for model_type in layout.model_types:
-            if model_type in found:
-                raise ValueError(f"{path}: {model_type} is also in {found[model_type].name}.yaml")
-            found[model_type] = layout
-    return found
-
-
-def _block(name: str, variants: dict[str, list[dict[str, Any]]], when: dict[str, dict[str, Any]]) -> Block:
-    return Block(
-        name=name.rstrip("?"),
-        optional=name.endswith("?"),
-        variants={key: tuple(_spec(entry) for entry in entries) for key, entries in variants.items()},
-        when=when,
-    )
-
-
-def _spec(entry: dict[str, Any]) -> TensorSpec:
-    unknown = set(entry) - {"tensor", "parts", "in", "groups", "stored", "experts"}
-    if unknown or entry.get("stored", "out_in") not in ("out_in", "in_out"):
-        raise ValueError(f"architectures: {entry}: unknown keys {sorted(unknown)} or orientation")
-    return TensorSpec(
-        tensor=entry["tensor"],
-        parts={part: str(rows) for part, rows in entry["parts"].items()},
-        in_features=str(entry["in"]),
-        groups=str(entry.get("groups", 1)),
-        stored=entry.get("stored", "out_in"),
-        experts=entry.get("experts"),
-    )
-
-
-def text_config(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The language model's own model_type and configuration, inside a multimodal one or not."""
-    model_type = str(config.get("model_type", ""))
-    wrappers: dict[str, str] = _raw("wrappers")["model_types"]
-    nested = next((config[key] for key in _TEXT_KEYS if isinstance(config.get(key), dict)), None)
-    if nested is not None and (model_type in wrappers or model_type not in layouts() or "hidden_size" not in config):
-        return str(nested.get("model_type") or wrappers.get(model_type, "")), nested
-    if model_type in wrappers and nested is None:
-        return wrappers[model_type], config
-    return model_type, config
-
-
-def find_layout(config: dict[str, Any], config_path: Path, tensor_names: list[str]) -> tuple[Layout, Sizes]:
-    """The layout that describes this configuration, with its sizes.
-
-    Raises UnknownArchitecture listing the tensor names found, and RemoteCode when only its own code would know.
-    """
-    model_type, text = text_config(config)
-    layout = layouts().get(model_type)
-    if layout is not None:
-        return layout, Sizes(config_path, text, layout.model_types[model_type], layout.sizes)
-    outer = shown(config.get("model_type"))
-    known = ", ".join(sorted(layouts()))
-    names = listed(sorted(tensor_names))
-    if config.get("auto_map"):
-        raise RemoteCode(
-            f"{config_path}: model_type {outer!r} needs code from the model's own repository (auto_map: "
-            f"{shown(config['auto_map'])}), which is never executed, and no file in architectures/ describes "
-            f"it. Tensors found: {names}. Describe the layout in resources/checkpoints/architectures/<name>.yaml. "
-            f"Known: {known}."
-        )
-    raise UnknownArchitecture(
-        f"{config_path}: unknown architecture, model_type {outer!r}"
-        + (f" with text model {shown(model_type)!r}" if shown(model_type) != outer else "")
-        + f". Tensors found: {names}. Describe where its matrices live in "
-        "resources/checkpoints/architectures/<name>.yaml, or add the model_type to a file of the same tensor names. "
-        f"Known: {known}."
-    )

@@ -7,7 +7,6 @@ that is missing is an error, because fp8 numbers without it are wrong by a facto
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,8 @@ from resources.checkpoints.inventory import Inventory
 
 if TYPE_CHECKING:
     import torch
+
+    from resources.checkpoints.tensors import Scale
 
 #: quant_method words whose tensors are plain fp8 with scales beside them.
 _FP8_METHODS = ("fp8", "fbgemm_fp8", "compressed-tensors", "modelopt", "finegrained_fp8")
@@ -53,14 +54,12 @@ def refuse_packed(config: dict[str, Any], inventory: Inventory) -> str | None:
             evidence = f"; tensor {shown(packed[0])!r} is packed" if packed else ""
             raise QuantizedFormat(
                 f"{inventory.folder}: quantized with {shown(method)} (quantization_config{evidence}), which cannot be "
-                "read "
-                f"exactly. {_REMEDY}"
+                f"read exactly. {_REMEDY}"
             )
     elif packed:
         raise QuantizedFormat(
             f"{inventory.folder}: tensor {shown(packed[0])!r} belongs to a packed format, {packed[1]}, which cannot "
-            "be read "
-            f"exactly. {_REMEDY}"
+            f"be read exactly. {_REMEDY}"
         )
     return "fp8" if has_fp8 else None
 
@@ -92,25 +91,6 @@ def _packed_tensor(inventory: Inventory) -> tuple[str, str] | None:
     return None
 
 
-@dataclass(frozen=True)
-class Scale:
-    """The scales of one fp8 tensor: a whole tensor in memory (they are small), and elements per scale on each axis."""
-
-    values: torch.Tensor  # one axis for each axis of the weight
-    block: tuple[int, ...]  # weight elements that share one scale, on each axis
-
-    def apply(self, chunk: torch.Tensor, first_row: int, slab: int | None) -> torch.Tensor:
-        """Rows ``first_row`` onward of (slab ``slab`` of) the weight, times their scales, in float32."""
-        import torch
-
-        values = self.values
-        if values.dim() == 3:
-            values = values[(slab or 0) // self.block[0]]
-        rows = torch.arange(first_row, first_row + chunk.shape[0]) // self.block[-2]
-        columns = torch.arange(chunk.shape[1]) // self.block[-1]
-        return chunk.float() * values.index_select(0, rows).index_select(1, columns)
-
-
 def scale_of(entry: TensorEntry, inventory: Inventory, config: dict[str, Any]) -> Scale | None:
     """The scale that belongs to an fp8 tensor; None for other dtypes.
 
@@ -119,7 +99,7 @@ def scale_of(entry: TensorEntry, inventory: Inventory, config: dict[str, Any]) -
     """
     if entry.dtype not in FP8:
         return None
-    from resources.checkpoints.tensors import read_whole
+    from resources.checkpoints.tensors import Scale, read_whole
 
     candidates = [entry.name + "_scale_inv", entry.name + "_scale"]
     found = next((inventory.tensors[name] for name in candidates if name in inventory.tensors), None)
@@ -127,8 +107,7 @@ def scale_of(entry: TensorEntry, inventory: Inventory, config: dict[str, Any]) -
         raise QuantizedFormat(
             f"{entry.path}: tensor {shown(entry.name)!r} is {entry.dtype} but has no scale (looked for "
             f"{listed(candidates)}); without it the weights are wrong by orders of magnitude. Download the checkpoint "
-            "again, "
-            "or use the unquantized one."
+            "again, or use the unquantized one."
         )
     values = read_whole(found).float()
     return Scale(*_aligned(values, entry, found, _block_size(config, inventory.folder)))
@@ -174,7 +153,6 @@ def _aligned(
         expected = f"blocks of {list(block)}" if block else "one scale, or one for each output row"
         raise ShapeMismatch(
             f"{scale.path}: tensor {shown(scale.name)!r}: expected {expected} of {shown(entry.name)!r} {list(shape)}, "
-            "found "
-            f"{list(scale.shape)}. Restore quantization_config.weight_block_size from the model's source."
+            f"found {list(scale.shape)}. Restore quantization_config.weight_block_size from the model's source."
         )
     return values, tuple(sharing)

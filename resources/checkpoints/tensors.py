@@ -6,16 +6,16 @@ memory, whatever the fusing, stacking or transposition. No page of the file is m
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from resources.checkpoints.errors import CheckpointError, NonFiniteWeights, QuantizedFormat, shown
 from resources.checkpoints.files import opened, read_exactly
 from resources.checkpoints.header import DTYPES, TensorEntry
-from resources.checkpoints.quantization import Scale
-from resources.checkpoints.structure import Part
+from resources.checkpoints.parts import Part
 
 #: Elements converted at a time: 8 MiB of float32.
 CHUNK = 2**21
@@ -30,8 +30,7 @@ def torch_dtype(entry: TensorEntry) -> torch.dtype:
     if DTYPES[entry.dtype][1] % 8 or not isinstance(dtype, torch.dtype):
         raise QuantizedFormat(
             f"{entry.path}: tensor {shown(entry.name)!r} is stored as {entry.dtype}, which cannot be read exactly. "
-            "Use the "
-            "unquantized checkpoint."
+            "Use the unquantized checkpoint."
         )
     return dtype
 
@@ -41,22 +40,66 @@ def is_float(entry: TensorEntry) -> bool:
     return entry.dtype in _FLOATS
 
 
-class Reader:
+@dataclass(frozen=True)
+class Scale:
+    """The scales of one fp8 tensor: a whole tensor in memory (they are small), and elements per scale on each axis."""
+
+    values: torch.Tensor  # one axis for each axis of the weight
+    block: tuple[int, ...]  # weight elements that share one scale, on each axis
+
+    def apply(self, chunk: torch.Tensor, first_row: int, slab: int | None) -> torch.Tensor:
+        """Rows ``first_row`` onward of (slab ``slab`` of) the weight, times their scales, in float32."""
+        values = self.values
+        if values.dim() == 3:
+            values = values[(slab or 0) // self.block[0]]
+        rows = torch.arange(first_row, first_row + chunk.shape[0]) // self.block[-2]
+        columns = torch.arange(chunk.shape[1]) // self.block[-1]
+        return chunk.float() * values.index_select(0, rows).index_select(1, columns)
+
+
+class Elements(Protocol):
+    """The elements of one tensor, wherever they are."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The stored dtype."""
+
+    def elements(self, first: int, count: int) -> torch.Tensor:
+        """``count`` elements from element ``first`` on, as stored."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Elements in memory: those of a tensor from element ``first`` on."""
+
+    values: torch.Tensor
+    first: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The stored dtype."""
+        return self.values.dtype
+
+    def elements(self, first: int, count: int) -> torch.Tensor:
+        """``count`` elements from element ``first`` of the tensor on; a view."""
+        return self.values[first - self.first : first - self.first + count]
+
+
+class TensorReader:
     """Reads element ranges of one tensor; holds the file open while it is used as a context."""
 
     def __init__(self, entry: TensorEntry) -> None:
         self.entry = entry
         self.dtype = torch_dtype(entry)
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> TensorReader:
         self._context = opened(self.entry.path)
         self._descriptor, status = self._context.__enter__()
         if status.st_size < self.entry.end:
             self._context.__exit__(None, None, None)
             raise CheckpointError(
                 f"{self.entry.path}: expected at least {self.entry.end} bytes, found {status.st_size}: the file was "
-                "replaced "
-                "while it was in use. Start again."
+                "replaced while it was in use. Start again."
             )
         return self
 
@@ -98,38 +141,40 @@ def read_part(part: Part, scale: Scale | None, what: str) -> torch.Tensor:
 
     Raises NonFiniteWeights naming ``what``, the file and the number of NaN and infinite values.
     """
-    entry = part.entry
+    with TensorReader(part.entry) as reader:
+        return take_part(part, scale, what, reader)
+
+
+def take_part(part: Part, scale: Scale | None, what: str, source: Elements) -> torch.Tensor:
+    """``read_part`` from elements that may be in memory already."""
     out_features, in_features = part.shape
     matrix = torch.empty(out_features, in_features, dtype=torch.float32)
-    full = part.groups * part.stride
-    stored_rows, columns = (in_features, full) if part.transposed else (full, in_features)
-    slab = (part.expert or 0) * stored_rows * columns
+    first_of_slab, stored_rows, columns = part.slab
     bad = 0
-    with Reader(entry) as reader:
-        if part.transposed:
-            chunk_rows = max(1, CHUNK // columns)
-            for first in range(0, stored_rows, chunk_rows):
-                rows = min(chunk_rows, stored_rows - first)
-                chunk = reader.elements(slab + first * columns, rows * columns).view(rows, columns)
-                if scale is not None:
-                    chunk = scale.apply(chunk, first, part.expert)
-                taken = chunk.view(rows, part.groups, part.stride)[:, :, part.start : part.start + part.size]
-                target = matrix[:, first : first + rows]
-                target.copy_(taken.reshape(rows, out_features).t())
-                bad += count_bad(target)
-        else:
-            done = 0
-            for first, rows, groups, offset, size in _spans(part, columns, reader.dtype.itemsize):
-                chunk = reader.elements(slab + first * columns, rows * columns).view(rows, columns)
-                if scale is not None:
-                    chunk = scale.apply(chunk, first, part.expert)
-                taken = chunk.view(groups, rows // groups, columns)[:, offset : offset + size]
-                target = matrix[done : done + groups * size]
-                target.view(groups, size, columns).copy_(taken)
-                bad += count_bad(target)
-                done += groups * size
+    if part.transposed:
+        chunk_rows = max(1, CHUNK // columns)
+        for first in range(0, stored_rows, chunk_rows):
+            rows = min(chunk_rows, stored_rows - first)
+            chunk = source.elements(first_of_slab + first * columns, rows * columns).view(rows, columns)
+            if scale is not None:
+                chunk = scale.apply(chunk, first, part.expert)
+            taken = chunk.view(rows, part.groups, part.stride)[:, :, part.start : part.start + part.size]
+            target = matrix[:, first : first + rows]
+            target.copy_(taken.reshape(rows, out_features).t())
+            bad += count_bad(target)
+    else:
+        done = 0
+        for first, rows, groups, offset, size in _spans(part, columns, source.dtype.itemsize):
+            chunk = source.elements(first_of_slab + first * columns, rows * columns).view(rows, columns)
+            if scale is not None:
+                chunk = scale.apply(chunk, first, part.expert)
+            taken = chunk.view(groups, rows // groups, columns)[:, offset : offset + size]
+            target = matrix[done : done + groups * size]
+            target.view(groups, size, columns).copy_(taken)
+            bad += count_bad(target)
+            done += groups * size
     if bad:
-        raise non_finite(what, entry, bad, matrix.numel())
+        raise non_finite(what, part.entry, bad, matrix.numel())
     return matrix
 
 
@@ -169,7 +214,7 @@ def read_whole(entry: TensorEntry, scale: Scale | None = None, what: str | None 
             ]
             return torch.stack(slabs)
         return read_part(part, scale, what or entry.name).view(entry.shape)
-    with Reader(entry) as reader:
+    with TensorReader(entry) as reader:
         tensor = reader.elements(0, entry.numel).view(entry.shape)
     if is_float(entry):
         flat = tensor.view(-1)
@@ -181,32 +226,3 @@ def read_whole(entry: TensorEntry, scale: Scale | None = None, what: str | None 
 
 def _as_matrix(entry: TensorEntry, rows: int, columns: int) -> TensorEntry:
     return TensorEntry(entry.name, entry.dtype, (rows, columns), entry.path, entry.start, entry.end)
-
-
-def scan(entry: TensorEntry) -> tuple[str, int]:
-    """sha256 of the tensor's bytes and the number of NaN and infinite values, in one pass over the file."""
-    digest, bad = hashlib.sha256(), 0
-    bits = DTYPES[entry.dtype][1]
-    if bits % 8:  # packed formats have no NaN to look for
-        with opened(entry.path) as (descriptor, _):
-            for first in range(entry.start, entry.end, 4 * CHUNK):
-                block = bytearray(min(4 * CHUNK, entry.end - first))
-                read_exactly(entry.path, descriptor, memoryview(block), first)
-                digest.update(block)
-        return digest.hexdigest(), 0
-    with Reader(entry) as reader:
-        for first in range(0, entry.numel, CHUNK):
-            chunk = reader.elements(first, min(CHUNK, entry.numel - first))
-            digest.update(chunk.view(torch.uint8).numpy().data)
-            if is_float(entry):
-                bad += count_bad(chunk.float())
-    return digest.hexdigest(), bad
-
-
-def weight_hash(matrix: torch.Tensor) -> str:
-    """sha256 of a matrix's shape and its float32 little-endian bytes: its identity, however it was stored."""
-    digest = hashlib.sha256(("x".join(map(str, matrix.shape)) + ";").encode())
-    for row in matrix.detach().cpu().split(max(1, CHUNK // max(1, matrix.shape[-1] if matrix.dim() else 1))):
-        values = row.to(torch.float32).contiguous().numpy()
-        digest.update(memoryview(values.astype("<f4", copy=False).reshape(-1).view("u1")))
-    return digest.hexdigest()

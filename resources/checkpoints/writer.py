@@ -21,12 +21,12 @@ from resources.checkpoints.files import opened, read_exactly
 from resources.checkpoints.header import PLAIN
 from resources.checkpoints.keys import MatrixKey
 from resources.checkpoints.place import carried_files, replacing
-from resources.checkpoints.tensors import CHUNK, Reader, count_bad
+from resources.checkpoints.tensors import CHUNK, TensorReader, count_bad
 
 if TYPE_CHECKING:
     from resources.checkpoints.checkpoint import Checkpoint
     from resources.checkpoints.header import Header, TensorEntry
-    from resources.checkpoints.structure import Part
+    from resources.checkpoints.parts import Part
 
 Edit = Callable[[MatrixKey, torch.Tensor], torch.Tensor | None]
 Progress = Callable[[int, int], None]
@@ -96,23 +96,21 @@ def _refuse_what_cannot_be_written(source: Checkpoint, chosen: dict[str, list[Ma
         if (name in chosen or name in touched) and entry.dtype not in PLAIN:
             raise WriteError(
                 f"{entry.path}: tensor {shown(name)!r} is stored as {entry.dtype}: an edit would have to be quantized "
-                "again. "
-                "Use the bf16 or fp16 checkpoint of this model."
+                "again. Use the bf16 or fp16 checkpoint of this model."
             )
     if adapter is None:
         return
     if source.structure.tied and not source.tied_embeddings:
         raise WriteError(
             f"{source.path}: the adapter changes one of embedding and output head, which its base ties together, so "
-            "the "
-            "result has no place in the base's layout. Merge it with PEFT (merge_and_unload) and give the merged model."
+            "the result has no place in the base's layout. Merge it with PEFT (merge_and_unload) and give the merged "
+            "model."
         )
     for name, entry in adapter.replaced.items():
-        if source.other_shape(name) != source.inventory.tensors[source.structure.canonical[name]].shape:
+        if entry.shape != source.structure.stored_shape(name):
             raise WriteError(
                 f"{entry.path}: tensor {shown(name)!r} has another vocabulary than the base. Merge the adapter with "
-                "PEFT "
-                "(merge_and_unload) and give the merged model."
+                "PEFT (merge_and_unload) and give the merged model."
             )
 
 
@@ -152,7 +150,7 @@ def _write_changed(source: Checkpoint, entry: TensorEntry, file: Any, edit: Edit
         return False
     parts = source.structure.by_tensor.get(entry.name, {})
     if not parts:
-        with Reader(entry) as reader:
+        with TensorReader(entry) as reader:
             dtype = reader.dtype
         values = source.read_other(canonical)
         _refuse_non_finite(values, dtype, entry, canonical)
@@ -178,7 +176,7 @@ def _write_slab(
     """One whole tensor, or one expert of a stacked one: read as stored, the changed parts put in, written."""
     first = next(iter(parts.values()))
     full, columns = first.groups * first.stride, first.shape[1]
-    with Reader(entry) as reader:
+    with TensorReader(entry) as reader:
         slab = reader.elements((first.expert or 0) * full * columns, full * columns)
     for key, part in parts.items():
         if key not in keys and not merged:
@@ -268,9 +266,8 @@ def _card(source: Checkpoint, manifest: dict[str, Any], tensors: int) -> str:
     if source.adapter is not None:
         rest = "its adapter merged into its base, and every tensor that neither touches copied byte for byte"
     return (
-        "---\ntags:\n- rotoscale\n- edited\n---\n\n"
-        f"# Edited copy of {shown(source.path.name)}\n\n"
-        f"Written by Rotoscale: the {source.architecture} checkpoint {shown(source.path.name)}, with matrices in "
-        f"{tensors} tensors changed, {rest}. Made to measure what a change does, not to be used for anything else.\n\n"
-        f"Recipe: {names}\n\nThe full record is in `{MANIFEST}`. The licence of the source applies.\n"
+        f"---\ntags:\n- rotoscale\n- edited\n---\n\n# Edited copy of {shown(source.path.name)}\n\nWritten by "
+        f"Rotoscale: the {source.architecture} checkpoint {shown(source.path.name)}, with matrices in {tensors} "
+        f"tensors changed, {rest}. Made to measure what a change does, not to be used for anything else.\n\nRecipe: "
+        f"{names}\n\nThe full record is in `{MANIFEST}`. The licence of the source applies.\n"
     )

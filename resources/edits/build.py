@@ -17,18 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 from resources.checkpoints import MatrixKey, open_checkpoint, weight_hash
 from resources.comparison import common_matrices
-from resources.edits.hashes import WeightHashes
 from resources.edits.plan import NOISE, EditPlan, PlanError
 from resources.factors import FactorStore
+from resources.weight_hashes import WeightHashes
 from rotoscale import versions
 from rotoscale.errors import MatrixError
+from rotoscale.recipes import least_squares_alpha, noise_control, policy_alphas
 
 if TYPE_CHECKING:
     import torch
 
     from resources.checkpoints import Checkpoint
     from rotoscale.decomposition import Decomposition
-    from rotoscale.recipes import MatrixPair
+    from rotoscale.pair import MatrixPair
 
 Progress = Callable[[int, int], None]
 
@@ -66,8 +67,8 @@ class Builder:
         self.device = device
         self.seed = seed
         self.common = common_matrices(base, post)
-        self._base_hashes = WeightHashes(base, factors.folder / "hashes")
-        self._post_hashes = WeightHashes(post, factors.folder / "hashes")
+        self._base_hashes = WeightHashes(base, factors.folder)
+        self._post_hashes = WeightHashes(post, factors.folder)
         self._least_squares: dict[str, dict[MatrixKey, float]] = {}
 
     def build(
@@ -156,12 +157,12 @@ class Builder:
 
     def _pair(self, plan: EditPlan, key: MatrixKey, base: torch.Tensor, post: torch.Tensor) -> MatrixPair:
         """What the recipe works on: the base, beside the post model or beside its noise control."""
-        from rotoscale.recipes import MatrixPair, find_recipe
+        from rotoscale.pair import MatrixPair
 
         post_hash = ""
         if plan.of == NOISE:
             seed = self._noise_seed(key, base, post)
-            post = find_recipe("noise").apply(MatrixPair(base, post), seed=seed).to(base.dtype)
+            post = noise_control().apply(MatrixPair(base, post), seed=seed).to(base.dtype)
             post_hash = weight_hash(post)
         if not plan.definition.uses_factors:
             return MatrixPair(base, post)
@@ -171,7 +172,11 @@ class Builder:
         return MatrixPair(base, post, first, first if base_hash == post_hash else self._factors(post_hash, post))
 
     def _factors(self, hashed: str, weight: torch.Tensor) -> Decomposition:
-        return self.factors.get(hashed, weight, self.device).decomposition
+        from threadpoolctl import threadpool_limits
+
+        # As all factors are made, so that they are the same bits whoever makes them (resources/workers.py).
+        with threadpool_limits(1):
+            return self.factors.get(hashed, weight, self.device).decomposition
 
     def _noise_seed(self, key: MatrixKey, base: torch.Tensor, post: torch.Tensor) -> int:
         """A seed of its own for every pair of matrices, the same wherever that pair occurs."""
@@ -187,8 +192,6 @@ class Builder:
             return dict.fromkeys(keys, 1.0)
         if policy == "matrix":
             return {}
-        from rotoscale.recipes import policy_alphas
-
         if plan.of not in self._least_squares:
             self._least_squares[plan.of] = {key: self._first_pass(plan, key) for key in self.common}
         found = self._least_squares[plan.of]
@@ -199,8 +202,6 @@ class Builder:
 
 
 def _own_alpha(pair: MatrixPair) -> float:
-    from rotoscale.recipes import least_squares_alpha
-
     return least_squares_alpha(*pair.spectra)
 
 
@@ -210,7 +211,9 @@ def _described(plan: EditPlan) -> dict[str, Any]:
     return {
         "recipe": plan.recipe,
         "formula": definition.formula,
-        "question": definition.text,
+        "text": definition.text,
+        "question": definition.question,
+        **({"note": plan.note} if plan.note else {}),
         "is_control": plan.is_control,
         "other_tensors_of": plan.around,
         "parameters": plan.as_json(),

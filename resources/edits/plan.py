@@ -14,27 +14,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rotoscale.errors import RotoscaleError
+from rotoscale.recipes import RECIPES, Recipe, find_recipe, noise_control
 
 if TYPE_CHECKING:
     from resources.checkpoints import MatrixKey
-    from rotoscale.recipes import Recipe
 
 POST, NOISE = "post", "noise"
 """What the recipe is applied to beside the base: the post model, or the base with noise of the same norm."""
 
-DEFAULT_RECIPES: tuple[str | dict[str, Any], ...] = (
-    {"recipe": "replace-scale", "alpha": "matrix"},
-    {"recipe": "replace-scale", "alpha": "one"},
-    "disrupt-left",
-    "disrupt-right",
-    "restore-left",
-    "restore-right",
-    "formula",
-    "rotate-only",
-    "scale-only",
-    "noise",
+DEFAULT_RECIPES: tuple[str | dict[str, Any], ...] = tuple(
+    {"recipe": recipe.name, **settings} if settings else recipe.name
+    for recipe in RECIPES.values()
+    for settings in recipe.by_default
 )
-"""What is made of a descendant unless its family says otherwise; controls of the disruptive ones come by themselves."""
+"""What is made of a descendant unless its family says otherwise; controls of those that need one come by themselves."""
 
 _SCOPE = ("matrices", "layers")
 _RANGE = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
@@ -60,14 +53,12 @@ class EditPlan:
     @property
     def definition(self) -> Recipe:
         """The recipe itself."""
-        from rotoscale.recipes import find_recipe
-
         return find_recipe(self.recipe)
 
     @property
     def is_control(self) -> bool:
         """Whether it shows what noise does rather than what the post model did."""
-        return self.of == NOISE or self.recipe == "noise"
+        return self.of == NOISE or self.definition.is_control
 
     @property
     def around(self) -> str:
@@ -76,10 +67,23 @@ class EditPlan:
 
     @property
     def control(self) -> EditPlan | None:
-        """The same edit of the noise control, for a disruptive recipe on the real pair."""
-        if self.of == NOISE or not self.definition.disruptive:
+        """The same edit of the noise control, for a recipe on the real pair that proves nothing without it."""
+        if self.of == NOISE or not self.definition.needs_control:
             return None
         return replace(self, of=NOISE)
+
+    @property
+    def undone(self) -> EditPlan | None:
+        """For a recipe that puts something right: the edit in the same scope that broke it."""
+        if self.definition.undoes is None:
+            return None
+        broken = find_recipe(self.definition.undoes)
+        return EditPlan(broken.name, tuple(broken.read({}).items()), self.matrices, self.layers, self.of)
+
+    @property
+    def note(self) -> str:
+        """What is to be said of parameters that stretch the recipe's meaning; empty in most cases."""
+        return self.definition.note(dict(self.parameters))
 
     def chosen(self, key: MatrixKey) -> bool:
         """Whether a matrix is in scope."""
@@ -105,7 +109,7 @@ class EditPlan:
         for parameter in definition.parameters:
             value = dict(self.parameters)[parameter.name]
             if parameter.kind == "flag":
-                words += [] if value else [f"not-{parameter.name}"]
+                words += [] if value == parameter.default else [parameter.word(value)]
             elif parameter.kind == "choice":
                 words.append(str(value))
             elif value is not None:
@@ -131,8 +135,6 @@ def read_plan(described: str | Mapping[str, Any]) -> EditPlan:
 
     Raises PlanError or RecipeError naming what is wrong and what there is.
     """
-    from rotoscale.recipes import find_recipe
-
     given = {"recipe": described} if isinstance(described, str) else dict(described)
     name = given.pop("recipe", None)
     if not isinstance(name, str):
@@ -141,7 +143,7 @@ def read_plan(described: str | Mapping[str, Any]) -> EditPlan:
     of = given.pop("of", POST)
     if of not in (POST, NOISE):
         raise PlanError(f"`of` is {of!r}; it must be {POST} or {NOISE}")
-    if of == NOISE and recipe.seeded:
+    if of == NOISE and recipe.is_control:
         raise PlanError(f"{name} is the noise control itself; it is not made of noise once more")
     matrices, layers = (given.pop(word, None) for word in _SCOPE)
     parameters = recipe.read(given)
@@ -183,14 +185,14 @@ def _as_ranges(layers: Sequence[int]) -> str:
 
 
 def default_plans() -> list[EditPlan]:
-    """The plans of DEFAULT_RECIPES with the controls of the disruptive ones."""
+    """The plans of DEFAULT_RECIPES with the controls that they need."""
     return plans_of(DEFAULT_RECIPES)
 
 
 def plans_of(described: Iterable[str | Mapping[str, Any]]) -> list[EditPlan]:
-    """Plans of a list as family files have it, each disruptive one followed by its control, no plan twice.
+    """Plans of a list as family files have it, each one that needs a control followed by it, no plan twice.
 
-    A control is nothing without the noise it is made of: where there are controls, `noise` itself is there too.
+    A control is nothing without the noise it is made of: where there are controls, the noise itself is there too.
 
     Raises PlanError or RecipeError for the first entry that is wrong.
     """
@@ -200,5 +202,6 @@ def plans_of(described: Iterable[str | Mapping[str, Any]]) -> list[EditPlan]:
         plans[plan] = None
         if plan.control:
             plans[plan.control] = None
-            plans[EditPlan("noise", (), plan.matrices, plan.layers)] = None
+            noise = noise_control()
+            plans[EditPlan(noise.name, (), plan.matrices, plan.layers)] = None
     return list(plans)

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 from resources.edits.plan import EditPlan, default_plans, plans_of, read_plan
 from rotoscale import versions
 from rotoscale.errors import RotoscaleError
+from rotoscale.recipes import find_recipe
 
 if TYPE_CHECKING:
     from resources.edits.build import Builder
+    from resources.families import Family
     from resources.workspace import Workspace
 
 KEEP_ALL_BELOW = 2e9
@@ -32,6 +34,16 @@ MENDABLE = "mendable"
 
 class ShelfError(RotoscaleError):
     """An edit that cannot be had again as it was."""
+
+
+def wanted_plans(family: Family) -> list[EditPlan]:
+    """The edits that a family wants: those it lists, else the default ones; none where nothing would score them.
+
+    Raises PlanError or RecipeError when the family's recipes are wrong.
+    """
+    if not family.edits_wanted:
+        return []
+    return plans_of(family.recipes) if family.recipes else default_plans()
 
 
 class Shelf:
@@ -59,9 +71,8 @@ class Shelf:
         """
         if self.entry.role != "descendant":
             return {}
-        described = self.space.registry.family_of(self.model_id).recipes
-        plans = plans_of(described) if described else default_plans()
-        return {self.id_of(plan): plan for plan in plans}
+        family = self.space.registry.family_of(self.model_id)
+        return {self.id_of(plan): plan for plan in wanted_plans(family)}
 
     def id_of(self, plan: EditPlan) -> str:
         """The edit's id, which covers everything its weights depend on: plan, both models' weights, versions, seed."""
@@ -79,8 +90,6 @@ class Shelf:
             return sum(file.stat().st_size for file in self.builder.post.files()) <= KEEP_ALL_BELOW
         if setting in ("all", "none"):
             return setting == "all"
-        from rotoscale.recipes import find_recipe
-
         return plan.recipe in [find_recipe(name.strip()).name for name in setting.split(",")]
 
     @cached_property
@@ -172,12 +181,10 @@ class Shelf:
 
     def prune(self, wanted: Sequence[str]) -> list[str]:
         """Remove this model's edits that are no longer wanted, of earlier weights or recipes; returns their names."""
-        removed = []
-        for folder in self.folder.glob(f"{self.model_id}--*"):
-            if folder.name not in wanted and _post_of(folder) == self.model_id:
-                shutil.rmtree(folder, ignore_errors=True)
-                removed.append(folder.name)
-        return removed
+        removed = [folder for folder in edits_of(self.folder, self.model_id) if folder.name not in wanted]
+        for folder in removed:
+            shutil.rmtree(folder, ignore_errors=True)
+        return [folder.name for folder in removed]
 
 
 def _is_mendable(error: BaseException) -> bool:
@@ -185,6 +192,11 @@ def _is_mendable(error: BaseException) -> bool:
     from resources.checkpoints import WriteError
 
     return isinstance(error, OSError | MemoryError | WriteError)
+
+
+def edits_of(folder: Path, model_id: str) -> list[Path]:
+    """The folders of edits of one model that are on disk."""
+    return [found for found in folder.glob(f"{model_id}--*") if _post_of(found) == model_id]
 
 
 def _post_of(folder: Path) -> str | None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from resources.edits.plan import EditPlan
     from resources.evaluation.assembling import Evaluation
     from rotoscale.decomposition import Decomposition
+    from rotoscale.pair import MatrixPair
 
 DRAWS = 19
 """Draws of each control, unless the setting says otherwise."""
@@ -137,32 +138,32 @@ class _Making:
             matrices, error = self._disrupted(plan, pairs)
             scope = frozenset(matrices)
             if control == NOISE and scope not in starts:
-                with places.replaced({key: pairs[key][1].float() for key in scope}):
+                with places.replaced({key: pairs[key].given[1].float() for key in scope}):
                     starts[scope] = judge.scores()
             with places.replaced(matrices):
                 found = {"values": judge.scores(), "weight_error": error, "start": starts.get(scope)}
             disrupted[plan.label] = found
         return {"start": own, "disrupted": disrupted}
 
-    def _pair(self, key: MatrixKey, control: str, number: int) -> _Pair:
+    def _pair(self, key: MatrixKey, control: str, number: int) -> MatrixPair:
         """First the matrix whose vectors are put in, then the one they are put into, each with its factors.
 
         Of the edit: base and post. Of a noise control: base, and base plus noise. Of a mirror control: post plus
         noise, and post. The noise has the norm of the change from base to post.
         """
         from rotoscale.decomposition import decompose
-        from rotoscale.recipes import MatrixPair, find_recipe
+        from rotoscale.pair import MatrixPair
+        from rotoscale.recipes import noise_control
 
         base, post = self.base.read(key), self.post.read(key)
         if control == "edit":
-            return base, post, self._factors(base), self._factors(post)
-        seed = self._seed(key, control, number)
+            return MatrixPair(base, post, self._factors(base), self._factors(post))
         around, other = (base, post) if control == NOISE else (post, base)
-        noisy = find_recipe("noise").apply(MatrixPair(around, other), seed=seed)
+        noisy = noise_control().apply(MatrixPair(around, other), seed=self._seed(key, control, number))
         fresh = decompose(noisy, self.scorer.device)
         if control == NOISE:
-            return base, noisy, self._factors(base), fresh
-        return noisy, post, fresh, self._factors(post)
+            return MatrixPair(base, noisy, self._factors(base), fresh)
+        return MatrixPair(noisy, post, fresh, self._factors(post))
 
     def _factors(self, matrix: torch.Tensor) -> Decomposition:
         from resources.checkpoints import weight_hash
@@ -174,22 +175,21 @@ class _Making:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
     def _disrupted(
-        self, plan: EditPlan, pairs: Mapping[MatrixKey, _Pair]
+        self, plan: EditPlan, pairs: Mapping[MatrixKey, MatrixPair]
     ) -> tuple[dict[MatrixKey, torch.Tensor], float]:
         """The matrices in a plan's scope, rounded as they would be stored, and their distance from the second ones."""
         from resources.checkpoints.tensors import torch_dtype
-        from rotoscale.recipes import MatrixPair
 
         found: dict[MatrixKey, torch.Tensor] = {}
         difference = reference = 0.0
-        for key, (first, second, first_factors, second_factors) in pairs.items():
+        for key, pair in pairs.items():
             if not plan.chosen(key):
                 continue
-            pair = MatrixPair(first, second, first_factors, second_factors)
             new = plan.definition.apply(pair, **dict(plan.parameters)).cpu()
             found[key] = new.to(torch_dtype(self.post.structure.parts[key].entry)).float()
-            difference += float((found[key].double() - second.double()).square().sum())
-            reference += float(second.double().square().sum())
+            before = pair.given[1].double()
+            difference += float((found[key].double() - before).square().sum())
+            reference += float(before.square().sum())
         return found, (difference / reference) ** 0.5 if reference else 0.0
 
     def _key(self, control: str, number: int | None) -> tuple[Any, ...]:
@@ -231,9 +231,6 @@ class _Making:
             self.result.base = _arrays(record["start"])
         else:
             self.result.post, self.result.edits = _arrays(record["start"]), made
-
-
-_Pair = tuple["torch.Tensor", "torch.Tensor", "Decomposition", "Decomposition"]
 
 
 class _Judge:

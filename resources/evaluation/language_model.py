@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from resources.evaluation.log_likelihood import log_likelihoods
-from resources.workers import available_memory
+from resources.machine import available_memory
 
 LARGEST_BATCH = 64
 _MEMORY_SHARE = 0.1

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from resources.evaluation.subjects import is_small
-from resources.workers import available_memory
+from resources.machine import available_memory
 
 if TYPE_CHECKING:
     import torch

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resources.evaluation.weights import require_weights
-from resources.structure import Location
+from resources.location import Location
 from rotoscale.errors import RotoscaleError
 
 if TYPE_CHECKING:

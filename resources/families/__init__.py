@@ -18,34 +18,43 @@ One YAML file describes one model family. The shipped ones are in `families/`, a
         hub: Qwen/Qwen2.5-Math-1.5B-Instruct   # a repository on the Hugging Face Hub
         revision: main              # branch, tag or commit on the Hub (default main)
     evaluation:                     # what the models of this family are scored on
-      tasks: [gsm8k, {name: mmlu, num_fewshot: 5, limit: 100}]
+      tasks: [gsm8k, {name: mmlu, num_fewshot: 5, limit: 100}]    # each once
       include_path: ../demo/tasks   # a folder of task files, relative to this file
       prompts: [Once upon a time]   # fixed prompts to generate from
-    recipes: [...]                  # edit recipes, texts or mappings, handed on as they are
+    recipes: [...]                  # edit recipes, texts or mappings, handed on as they are; see below
 
 A descendant and an unrelated model (a negative control) name a `base`. A base has none and is compared with
 itself, which gives the numerical floor. Whether a checkpoint is really there is not asked here but by the asset
 that reads it, so that one missing folder does not take the whole registry down.
 
-The rules of a file are one JSON schema (`schema`). The reader walks YAML nodes along it, not loaded values, because
-only nodes know their line: a typo is answered with the file, the line, the key, what was expected and what was
-probably meant (`reader`). Entries, and the registry that all files make together, are in `registry`; `local` writes a
-file for a pair that `rotoscale compare` was given.
+Edits are made of a descendant where something asks for them: `recipes:` names them, or there are tasks that would
+score them, and then the default recipes are made (`Family.edits_wanted`). A family with neither gets none, and so does
+one that says `recipes: []`.
+
+`rotoscale compare` registers what it is given in files of its own, `local-<base id>.yaml` in the data folder, one per
+base (`local`; what a text on the command line means is in `source`). Their first line says who wrote them, and a file
+with that line is never automatic, whatever it says: remove the line to make the file yours.
+
+What the values may be are pydantic models (`entries`, with the types of single values in `fields`). `file` reads YAML
+nodes, not loaded values, because only nodes know their line and how a value was written: a typo is answered with the
+file, the line, the key, what was expected and what was probably meant. The registry that all files make together is
+in `registry`. `family_schema()` is the JSON schema of a file, for editors.
 """
 
-from resources.families.local import UnknownSource, register_local, unregistered
-from resources.families.reader import MAX_FILE_BYTES, FamilyFileError
-from resources.families.registry import (
+from resources.families.entries import (
+    METHOD_WORDS,
+    ROLES,
     Evaluation,
     Family,
     ModelEntry,
-    Registry,
     Task,
-    UnknownModel,
-    load_family,
-    load_registry,
+    family_schema,
 )
-from resources.families.schema import METHOD_WORDS, MODEL_ID_PATTERN, ROLES, family_schema
+from resources.families.fields import MODEL_ID_PATTERN
+from resources.families.file import MAX_FILE_BYTES, FamilyFileError
+from resources.families.local import Registration, register_local
+from resources.families.registry import Registry, UnknownModel, load_family, load_registry
+from resources.families.source import UnknownSource, unregistered
 
 __all__ = [
     "MAX_FILE_BYTES",
@@ -56,6 +65,7 @@ __all__ = [
     "Family",
     "FamilyFileError",
     "ModelEntry",
+    "Registration",
     "Registry",
     "Task",
     "UnknownModel",

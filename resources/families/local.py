@@ -2,110 +2,65 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from resources.families.reader import FamilyFileError, Reader, meant, quoted
-from resources.families.registry import ModelEntry, Registry, load_registry
-from resources.families.schema import family_schema
-from resources.hub import REPO_ID_PATTERN, REVISION_PATTERN
-from rotoscale.errors import RotoscaleError
-
-_WRITTEN_BY_US = "# Written by `rotoscale compare`; entries may be changed by hand, comments are not kept.\n"
-
-
-class UnknownSource(RotoscaleError):  # noqa: N818
-    """A text given for a checkpoint is no folder with a checkpoint, no registered id and no Hub id."""
+from resources.atomic import write_text
+from resources.families.entries import Family, ModelEntry
+from resources.families.file import WRITTEN_BY_US, FamilyFile, FamilyFileError
+from resources.families.registry import Registry, load_family, load_registry
+from resources.families.source import find_source
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A checkpoint that somebody pointed at: a folder, or a Hub repository at a revision."""
+class Registration:
+    """A registered pair; `base, post = registration` takes it apart."""
 
-    path: Path | None = None
-    hub: str | None = None
-    revision: str | None = None
+    base: ModelEntry
+    post: ModelEntry
+    folder: Path
+    shipped: tuple[Path, ...] = ()
+    added: tuple[str, ...] = ()
+    """Ids that were not registered before."""
 
-    def is_of(self, entry: ModelEntry) -> bool:
-        return (self.path, self.hub, self.revision) == (entry.path, entry.hub, entry.revision)
+    def __iter__(self) -> Iterator[ModelEntry]:
+        return iter((self.base, self.post))
 
-    def as_keys(self) -> dict[str, str]:
-        """Return the keys of the family file that say this."""
-        if self.path:
-            return {"path": self.path.as_posix()}
-        return {"hub": self.hub or "", "revision": self.revision or ""}
+    def undo(self) -> tuple[str, ...]:
+        """Take back what this registration added, as after a comparison that failed, and return the ids removed.
 
-    def new_id(self, taken: Iterable[str]) -> str:
-        """Return a readable id: the folder's or repository's name, and a hash of the source if that is taken."""
-        used = {t.casefold() for t in taken}
-        name = self.path.name if self.path else (self.hub or "").rpartition("/")[2]
-        slug = re.sub(r"\.{2,}", ".", re.sub(r"[^A-Za-z0-9._-]+", "-", name)).strip("._-")[:80] or "model"
-        digest = hashlib.sha256("\n".join(self.as_keys().values()).encode()).hexdigest()
-        names = (slug if n == 0 else f"{slug}-{digest[:n]}" for n in (0, 8, 12, 16, 32))
-        return next(n for n in names if n.casefold() not in used)
+        A model that another one names by now stays, and so does one in a file that is no longer ours to rewrite.
 
-
-def _source(text: str, registry: Registry) -> _Source:
-    """Tell what BASE or POST on a command line means: a folder first, then a registered id, then a Hub id."""
-    folder = os.path.expanduser(text)
-    if os.path.isdir(folder):
-        path = Path(folder).resolve()
-        try:
-            str(path).encode()
-        except UnicodeEncodeError:
-            raise UnknownSource(f"The name of the folder {str(path)!r} is not UTF-8; rename it.") from None
-        return _Source(path=path)
-    if text in registry.models:
-        entry = registry.models[text]
-        return _Source(entry.path, entry.hub, entry.revision)
-    if os.path.exists(folder):
-        raise UnknownSource(f'"{text}" is a file; give the folder that holds the checkpoint.')
-    hub, at, revision = text.partition("@")
-    revision = revision if at else "main"
-    if "/" in hub and re.fullmatch(REPO_ID_PATTERN, hub) and re.fullmatch(REVISION_PATTERN, revision):
-        return _Source(hub=hub, revision=revision)
-    raise UnknownSource(
-        f"{quoted(text)} is no folder here, no registered model and no Hub id.{meant(text, registry.models)} "
-        "Give a folder that holds a checkpoint, an id that `rotoscale families` lists, or a Hub id like "
-        "org/name or org/name@revision."
-    )
+        Raises:
+            FamilyFileError: a family file in the folders is broken, or cannot be written.
+        """
+        with _alone_in(self.folder):
+            removed = []
+            for model_id in reversed(self.added):  # the post first: it names the base
+                registry = load_registry(*self.shipped, self.folder)
+                named = {i for m in registry.models.values() for i in m.dependencies}
+                if model_id in registry.models and model_id not in named:
+                    family = registry.family_of(model_id)
+                    if _is_ours(family.file, self.folder):
+                        _write(family.file, _without(family, model_id))
+                        removed.append(model_id)
+            return tuple(removed)
 
 
-def unregistered(text: str, registry: Registry) -> ModelEntry:
-    """Return an entry for a checkpoint that somebody points at, a registered one's own, without registering it.
-
-    Args:
-        text: a folder, a registered model id, or a Hub id `org/name` or `org/name@revision`.
-        registry: what is registered.
-
-    Raises:
-        UnknownSource: it is none of those.
-    """
-    if text in registry.models and not os.path.isdir(os.path.expanduser(text)):
-        return registry.models[text]
-    source = _source(text, registry)
-    name = source.new_id(())
-    return ModelEntry(name, "", "base", None, (), "", source.path, source.hub, source.revision, Path())
-
-
-def register_local(
-    folder: Path, base: str | Path, post: str | Path, *, shipped: Sequence[Path] = ()
-) -> tuple[ModelEntry, ModelEntry]:
+def register_local(folder: Path, base: str | Path, post: str | Path, *, shipped: Sequence[Path] = ()) -> Registration:
     """Make sure that a pair is registered and return its entries.
 
-    What is registered already is used: any entry of the same folder, or of the same Hub repository and revision.
-    The rest goes to `<folder>/local-<base id>.yaml`, one file per base. A post that this function registered
-    earlier with another base gets `base` as a further reference; one of a shipped or hand-written file, which
-    stays as it is, gets a second id. The pair of a model with itself is one entry with the role base. Same
-    arguments, same result; several processes may do it at once.
+    What is registered already is used: any pair of entries of the same folders, or of the same Hub repositories and
+    revisions. A new pair goes to `<folder>/local-<base id>.yaml`, one family per base, so that every pair is in the
+    family of its own base: a post that is registered with another base gets a second id there. Such families never
+    run unasked. The pair of a model with itself is one entry with the role base. Same arguments, same result; several
+    processes may do it at once.
 
     Args:
         folder: the user's folder of family files; made if it is not there.
@@ -117,13 +72,26 @@ def register_local(
         UnknownSource: `base` or `post` is none of those.
         FamilyFileError: a family file in the folders is broken, or cannot be written.
     """
+    folder = Path(os.path.abspath(folder))
+    with _alone_in(folder):
+        registry = load_registry(*shipped, folder)
+        base_id, post_id, new = _entries(registry, str(base), str(post))
+        if new:
+            _add_models(folder, base_id, new)
+            registry = load_registry(*shipped, folder)
+        added = tuple(str(model["id"]) for model in new)
+        return Registration(registry.model(base_id), registry.model(post_id), folder, tuple(shipped), added)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, and say in a sentence why it cannot be had or written."""
     from filelock import FileLock, Timeout
 
-    folder = Path(os.path.abspath(folder))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".registry.lock", timeout=60):
-            return _register(folder, str(base), str(post), shipped)
+            yield
     except Timeout:
         message = "another process has held its lock for a minute; end that process, then try again."
         raise FamilyFileError(folder, None, message) from None
@@ -132,9 +100,9 @@ def register_local(
         raise FamilyFileError(folder, None, message) from None
 
 
-def _register(folder: Path, base: str, post: str, shipped: Sequence[Path]) -> tuple[ModelEntry, ModelEntry]:
-    registry = load_registry(*shipped, folder)
-    base_source, post_source = _source(base, registry), _source(post, registry)
+def _entries(registry: Registry, base: str, post: str) -> tuple[str, str, list[dict[str, str]]]:
+    """The ids of a pair, and what has to be added for them to be there."""
+    base_source, post_source = find_source(base, registry), find_source(post, registry)
     bases = [m for m in registry.models.values() if base_source.is_of(m)]
     posts = [m for m in registry.models.values() if post_source.is_of(m)]
     # An id typed by hand means that very entry; otherwise any entry of the same source will do, bases first.
@@ -143,47 +111,28 @@ def _register(folder: Path, base: str, post: str, shipped: Sequence[Path]) -> tu
     for b in bases:
         for p in posts:
             if b.id in p.all_references:
-                return b, p
+                return b.id, p.id, []
 
-    taken = set(registry.models)
-    new: list[dict[str, Any]] = []
+    new: list[dict[str, str]] = []
     if base_source == post_source or not bases:
-        base_id = base_source.new_id(taken)
-        taken.add(base_id)
-        new.append({"id": base_id, "role": "base", **base_source.as_keys()})
+        base_id = base_source.new_id(registry.models)
+        new.append({"id": base_id, "role": "base", **base_source.keys})
     else:
         base_id = bases[0].id
-    post_id = base_id
-    if base_source != post_source:
-        ours = [p for p in posts if _is_ours(p.file, folder) and not _reaches(registry, base_id, p.id)]
-        if ours:
-            post_id = ours[0].id
-            if new:
-                _add_models(folder, base_id, new)
-            _add_reference(ours[0], base_id)
-            new = []
-        else:
-            post_id = post_source.new_id(taken)
-            is_adapter = post_source.path is not None and (post_source.path / "adapter_config.json").is_file()
-            method = {"method": "adapter"} if is_adapter else {}
-            new.append({"id": post_id, "base": base_id, **method, **post_source.as_keys()})
-    if new:
-        _add_models(folder, base_id, new)
-    registry = load_registry(*shipped, folder)
-    return registry.model(base_id), registry.model(post_id)
+    if base_source == post_source:
+        return base_id, base_id, new
+    post_id = post_source.new_id([*registry.models, base_id], base_id)
+    method = {"method": "adapter"} if post_source.is_adapter else {}
+    new.append({"id": post_id, "base": base_id, **method, **post_source.keys})
+    return base_id, post_id, new
 
 
 def _is_ours(file: Path, folder: Path) -> bool:
     """Tell whether `register_local` wrote the file: only then may it be rewritten, which loses comments."""
-    return file.parent == folder and file.read_bytes().startswith(_WRITTEN_BY_US.encode())
+    return file.parent == folder and FamilyFile(file).is_ours
 
 
-def _reaches(registry: Registry, start: str, goal: str) -> bool:
-    """Tell whether `start` is compared, directly or through others, with `goal`: the reverse would be a cycle."""
-    return start in registry.models and any(m.id == goal for m in registry.closure([start]))
-
-
-def _add_models(folder: Path, base_id: str, new: list[dict[str, Any]]) -> None:
+def _add_models(folder: Path, base_id: str, new: list[dict[str, str]]) -> None:
     """Append models to the base's family file, which is made if it is not there or not ours to rewrite."""
     file = folder / f"local-{base_id}.yaml"
     number = 1
@@ -191,40 +140,34 @@ def _add_models(folder: Path, base_id: str, new: list[dict[str, Any]]) -> None:
         number += 1
         file = folder / f"local-{base_id}-{number}.yaml"
     if file.exists():
-        data = Reader(file).read()
-        data["models"] += new
+        content = _content(load_family(file))
     else:
-        data = {
+        content = {
             "family": file.stem,
             "title": f"Compared with {base_id}",
             "description": "Registered by `rotoscale compare`.",
-            "models": new,
+            "automatic": False,
+            "models": [],
         }
-    # Nothing is downloaded unasked: a family with a Hub model in it runs only when named.
-    data["automatic"] = data.get("automatic", True) and not any("hub" in m for m in data["models"])
-    _write(file, data)
+    _write(file, {**content, "models": [*content["models"], *new]})
 
 
-def _add_reference(entry: ModelEntry, base_id: str) -> None:
-    data = Reader(entry.file).read()
-    for model in data["models"]:
-        if model["id"] == entry.id:
-            model["references"] = [*model.get("references", ()), base_id]
-    _write(entry.file, data)
+def _content(family: Family) -> dict[str, Any]:
+    """A family as its file has it."""
+    return family.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
 
 
-def _write(file: Path, data: dict[str, Any]) -> None:
-    """Write a family file under a temporary name and put it in place in one step."""
-    ordered = {key: data[key] for key in family_schema()["properties"] if key in data}
-    text = yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=110)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem[:80]}-", suffix=".tmp")
-    try:
-        with open(handle, "w", encoding="utf-8") as stream:
-            stream.write(_WRITTEN_BY_US + text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def _without(family: Family, model_id: str) -> dict[str, Any]:
+    content = _content(family)
+    return {**content, "models": [m for m in content["models"] if m["id"] != model_id]}
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    """Replace a family file in one step; one without models goes."""
+    if not content["models"]:
+        file.unlink(missing_ok=True)
+        return
+    order = ["family", "title", "description", "automatic", "models", "evaluation", "recipes"]
+    content = {key: content[key] for key in order if key in content}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    write_text(file, WRITTEN_BY_US + text)

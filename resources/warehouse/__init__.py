@@ -5,20 +5,23 @@ blocks every writer. So writers each replace their own small file atomically, wi
 new DuckDB file beside the old one and moves a pointer. Readers keep what they opened for as long as they like.
 """
 
-from resources.warehouse.publish import Published, current, open_published, publish, read
-from resources.warehouse.schema import SCHEMA_VERSION, TABLES, Column, Table
+from resources.warehouse.contract import SCHEMA_VERSION, Column, Contract, Table, table
+from resources.warehouse.publish import Published, current, is_published, open_published, out_of_date, publish, read
 from resources.warehouse.tables import TableStore, WarehouseError
 
 __all__ = [
     "SCHEMA_VERSION",
-    "TABLES",
     "Column",
+    "Contract",
     "Published",
     "Table",
     "TableStore",
     "WarehouseError",
     "current",
+    "is_published",
     "open_published",
+    "out_of_date",
     "publish",
     "read",
+    "table",
 ]

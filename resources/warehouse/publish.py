@@ -7,7 +7,8 @@ publisher runs at a time (a file lock); readers need no lock at all.
 from __future__ import annotations
 
 import datetime
-import os
+import hashlib
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resources.atomic import replacing, sweep, write_text
-from resources.warehouse.schema import SCHEMA_VERSION, TABLES, Table
-from resources.warehouse.tables import TableStore, WarehouseError, check_file
+from resources.warehouse.contract import SCHEMA_VERSION, Contract, Table
+from resources.warehouse.tables import TableStore, WarehouseError, load_file
 
 if TYPE_CHECKING:
     import duckdb
 
 _POINTER = "current"
+_SOURCES = "sources"
+"""What the last publication was made from, and its name."""
 _NAME = re.compile(r"warehouse-(\d{6})\.duckdb")
 _KEPT = 3
 """Published versions kept: the current one and two that a slow reader may still be about to open."""
@@ -40,24 +43,64 @@ class Published:
 def publish(tables: TableStore, folder: Path) -> Published:
     """Build the next DuckDB file from all table files and move the pointer to it.
 
-    Raises WarehouseError, leaving the last published file in place, when a table file cannot be read.
+    Raises WarehouseError, leaving the last published file in place, when a table file is damaged or the next file
+    cannot be written. What killed runs left in both folders is swept.
     """
-    import duckdb
     from filelock import FileLock
 
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         sweep(folder)
+        sweep(tables.folder)
+        made_from = _state(tables)  # before reading: what arrives meanwhile is published next
         version = max((number for number, _ in _versions(folder)), default=0) + 1
         target = folder / f"warehouse-{version:06d}.duckdb"
-        with replacing(target) as temporary, duckdb.connect(str(temporary)) as connection:
-            rows = {name: _fill(connection, table, tables.files(name)) for name, table in TABLES.items()}
-            _describe(connection, version)
+        with replacing(target) as temporary, _new_file(temporary, target) as connection:
+            rows = {name: _fill(connection, table, tables.files(name)) for name, table in tables.contract.items()}
+            _describe(connection, version, tables.contract)
         write_text(folder / _POINTER, target.name)
+        write_text(folder / _SOURCES, f"{made_from} {target.name}")
         for number, path in _versions(folder):
             if number <= version - _KEPT:
                 path.unlink(missing_ok=True)
     return Published(version, target, rows)
+
+
+def is_published(tables: TableStore, folder: Path) -> bool:
+    """Whether the current published file holds exactly the table files that there are now."""
+    try:
+        made_from, name = (folder / _SOURCES).read_text(encoding="utf-8").split()
+        path = current(folder)
+    except (OSError, WarehouseError, ValueError):
+        return False
+    return path is not None and path.name == name and made_from == _state(tables)
+
+
+def _state(tables: TableStore) -> str:
+    """Every table file by name, size and time, and the contract, as one hash."""
+    files = [
+        (str(file.relative_to(tables.folder)), facts.st_size, facts.st_mtime_ns)
+        for name in tables.contract
+        for file in tables.files(name)
+        if (facts := file.stat())
+    ]
+    columns = [(name, [column.name for column in table.columns]) for name, table in tables.contract.items()]
+    return hashlib.sha256(json.dumps([SCHEMA_VERSION, files, columns]).encode()).hexdigest()
+
+
+@contextmanager
+def _new_file(path: Path, target: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to a DuckDB file that is made at `path`; what DuckDB says of it, in our words."""
+    import duckdb
+
+    try:
+        with duckdb.connect(str(path)) as connection:
+            yield connection
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"{target} cannot be written ({_first_line(error)}); see that disk and memory are free, "
+            "then run `rotoscale publish`"
+        ) from error
 
 
 def current(folder: Path) -> Path | None:
@@ -79,23 +122,35 @@ def current(folder: Path) -> Path | None:
 def read(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the current published file.
 
-    Raises WarehouseError when nothing was published, or when the file cannot be used; see `open_published`.
+    Raises WarehouseError when nothing was published, when the file cannot be used (see `open_published`), or when it
+    lacks a table or column that is asked for.
     """
     path = current(folder)
     if path is None:
         raise WarehouseError(f"nothing is published in {folder}; run `rotoscale run` or `rotoscale compare` first")
+    import duckdb
+
     connection = open_published(path)
     try:
         yield connection
+    except (duckdb.BinderException, duckdb.CatalogException) as error:
+        raise out_of_date(path, error) from error
     finally:
         connection.close()
+
+
+def out_of_date(path: Path, error: Exception) -> WarehouseError:
+    """The answer to a query that names what a published file does not have yet."""
+    first_line = next(iter(str(error).splitlines()), type(error).__name__)
+    return WarehouseError(
+        f"{path} was published before the program had all it asks for ({first_line}); run `rotoscale publish`"
+    )
 
 
 def open_published(path: Path) -> duckdb.DuckDBPyConnection:
     """A read-only connection to one published file.
 
-    Raises WarehouseError when the file is cut short or foreign, of another schema version, or from before the contract
-    got one of its columns.
+    Raises WarehouseError when the file is cut short or foreign, or of another schema version.
     """
     import duckdb
 
@@ -116,24 +171,36 @@ def _check_published(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
     try:
         (found,) = connection.execute("SELECT schema_version FROM published").fetchone() or (0,)
-        rows = connection.execute("SELECT table_name, column_name FROM duckdb_columns()").fetchall()
     except duckdb.Error as error:
         raise _not_whole(path, error) from error
     if found != SCHEMA_VERSION:
         remedy = "update rotoscale" if found > SCHEMA_VERSION else "run `rotoscale publish`"
         raise WarehouseError(f"{path} has schema version {found}, this program reads {SCHEMA_VERSION}; {remedy}")
-    there = set(rows)
-    for table in TABLES.values():
-        missing = [column.name for column in table.columns if (table.name, column.name) not in there]
-        if missing:
-            raise WarehouseError(
-                f"{path} was published before {table.name} had {', '.join(missing)}; run `rotoscale publish`"
-            )
+
+
+def check_published(folder: Path) -> int:
+    """Read every block of the current published file, which DuckDB verifies; returns the file's version.
+
+    Raises WarehouseError when nothing was published, or the file is damaged.
+    """
+    import duckdb
+
+    with read(folder) as connection:
+        try:
+            for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+                connection.execute(f'SELECT bit_xor(hash(t)) FROM "{name}" AS t').fetchall()
+            (version,) = connection.execute("SELECT version FROM published").fetchone() or (0,)
+        except duckdb.Error as error:
+            raise _not_whole(current(folder) or folder, error) from error
+    return int(version)
 
 
 def _not_whole(path: Path, error: Exception) -> WarehouseError:
-    first_line = next(iter(str(error).splitlines()), type(error).__name__)
-    return WarehouseError(f"{path} is not a whole published file ({first_line}); run `rotoscale publish`")
+    return WarehouseError(f"{path} is not a whole published file ({_first_line(error)}); run `rotoscale publish`")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _versions(folder: Path) -> list[tuple[int, Path]]:
@@ -146,28 +213,35 @@ def _fill(connection: duckdb.DuckDBPyConnection, table: Table, files: list[Path]
     connection.execute(f'CREATE TABLE "{table.name}" ({columns})')
     if not files:
         return 0
-    there = set().union(*(check_file(file, table.name) for file in files))
-    names = ", ".join(f'"{column.name}"' for column in table.columns if column.name in there)
+    # Read through pyarrow, because DuckDB's own reader does not verify; one file at a time, because all may be large.
+    connection.execute(f"CREATE TEMP TABLE incoming ({columns})")
+    for file in files:
+        rows = load_file(file, table.name)
+        names = ", ".join(f'"{column.name}"' for column in table.columns if column.name in rows.schema.names)
+        connection.register("rows", rows)
+        connection.execute(f"INSERT INTO incoming BY NAME SELECT {names} FROM rows")
+        connection.unregister("rows")
     key = ", ".join(f'"{name}"' for name in table.key)
-    connection.execute(
-        f'INSERT INTO "{table.name}" BY NAME SELECT {names} '
-        f"FROM read_parquet($files, hive_partitioning = false, union_by_name = true) ORDER BY {key}",
-        {"files": [os.fspath(file) for file in files]},
-    )
+    connection.execute(f'INSERT INTO "{table.name}" SELECT * FROM incoming ORDER BY {key}; DROP TABLE incoming')
     (count,) = connection.execute(f'SELECT count(*) FROM "{table.name}"').fetchone() or (0,)
     return int(count)
 
 
-def _describe(connection: duckdb.DuckDBPyConnection, version: int) -> None:
-    """Tables about the file itself: its version, and the meaning of every column."""
+def _describe(connection: duckdb.DuckDBPyConnection, version: int, contract: Contract) -> None:
+    """Tables about the file itself: its version, which asset fills each table, and the meaning of every column."""
     connection.execute(
         "CREATE TABLE published (version INTEGER, schema_version INTEGER, published_at TIMESTAMPTZ);"
-        "CREATE TABLE column_texts (table_name VARCHAR, column_name VARCHAR, text VARCHAR)"
+        "CREATE TABLE table_texts (table_name VARCHAR, asset VARCHAR, group_name VARCHAR, key VARCHAR[], text VARCHAR);"
+        "CREATE TABLE column_texts (table_name VARCHAR, column_name VARCHAR, type VARCHAR, text VARCHAR)"
     )
     connection.execute(
         "INSERT INTO published VALUES (?, ?, ?)", [version, SCHEMA_VERSION, datetime.datetime.now(datetime.UTC)]
     )
     connection.executemany(
-        "INSERT INTO column_texts VALUES (?, ?, ?)",
-        [(table.name, column.name, column.text) for table in TABLES.values() for column in table.columns],
+        "INSERT INTO table_texts VALUES (?, ?, ?, ?, ?)",
+        [(table.name, table.asset, table.group, list(table.key), table.text) for table in contract.values()],
+    )
+    connection.executemany(
+        "INSERT INTO column_texts VALUES (?, ?, ?, ?)",
+        [(table.name, c.name, c.type, c.text) for table in contract.values() for c in table.columns],
     )

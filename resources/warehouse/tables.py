@@ -1,20 +1,27 @@
 """Rows on disk: `<folder>/<table>/model=<model_id>/rows.parquet`, replaced whole and atomically.
 
 Writing the same model again replaces its rows, so that a repeated run is harmless, and two models never touch the
-same file, so that no locks are needed, on a shared folder either.
+same file, so that no locks are needed, on a shared folder either. Every file is verified to the bit when it is read.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resources.atomic import replacing
-from resources.warehouse.schema import SCHEMA_VERSION, TABLES, Table
+from resources.warehouse.contract import SCHEMA_VERSION, Contract, Table
+from resources.warehouse.sealed import DamagedFile, read_metadata, read_sealed, write_sealed
 from rotoscale.errors import RotoscaleError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_log = logging.getLogger(__name__)
 
 _VERSION_KEY = b"rotoscale_schema_version"
 _FINGERPRINT_KEY = b"rotoscale_fingerprint"
@@ -26,10 +33,18 @@ class WarehouseError(RotoscaleError):
 
 
 class TableStore:
-    """The Parquet side of the warehouse under one folder."""
+    """The Parquet side of the warehouse under one folder; `contract` says which tables there are."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, contract: Contract) -> None:
         self.folder = Path(folder)
+        self.contract = contract
+        self._fingerprints: dict[Path, tuple[tuple[int, int, int], str | None]] = {}
+
+    def definition(self, table: str) -> Table:
+        """The contract of a table; WarehouseError when there is none of that name."""
+        if table not in self.contract:
+            raise WarehouseError(f"no table {table} in the warehouse contract; there are: {', '.join(self.contract)}")
+        return self.contract[table]
 
     def path(self, table: str, model_id: str) -> Path:
         """Where the rows of one model in one table lie, whether or not they exist."""
@@ -52,9 +67,8 @@ class TableStore:
         rows were made from; `fingerprint()` gives it back, so that a later run can tell whether they still hold.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        definition = _definition(table)
+        definition = self.definition(table)
         _check(definition, rows)
         stamp = {
             "run_id": run_id,
@@ -65,36 +79,35 @@ class TableStore:
         columns = {c.name: [_plain({**row, **stamp}.get(c.name), c.type) for row in rows] for c in definition.columns}
         target = self.path(table, model_id)
         with replacing(target) as temporary:
-            pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
+            write_sealed(pa.table(columns, schema=schema), temporary)
         return target
 
     def read(self, table: str, model_id: str) -> list[dict[str, Any]]:
         """All rows of one model; an empty list when there is no file.
 
         A column that the contract got after the file was written is null. Raises WarehouseError for a file that is
-        cut short or of a newer schema version.
+        damaged or of another schema version.
         """
-        import pyarrow.parquet as pq
-
         target = self.path(table, model_id)
         if not target.exists():
             return []
-        check_file(target, table)
-        empty = dict.fromkeys(column.name for column in _definition(table).columns)
-        return [empty | row for row in pq.ParquetFile(target).read().to_pylist()]
+        empty = dict.fromkeys(column.name for column in self.definition(table).columns)
+        return [empty | row for row in load_file(target, table).to_pylist()]
 
     def fingerprint(self, table: str, model_id: str) -> str | None:
-        """What the rows of one model were made from; None when there are none, or the file cannot be read."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        """What the rows of one model were made from; None when there are none, or the file is damaged.
 
+        The whole file is verified, once in this process, so that what is damaged is made again; that is logged.
+        """
+        target = self.path(table, model_id)
         try:
-            metadata = pq.read_schema(self.path(table, model_id)).metadata or {}
-        except (pa.ArrowInvalid, OSError):
+            facts = target.stat()
+            version = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+            if self._fingerprints.get(target, (None, None))[0] != version:
+                self._fingerprints[target] = (version, _fingerprint(target))
+        except OSError:
             return None
-        if metadata.get(_VERSION_KEY) != str(SCHEMA_VERSION).encode():
-            return None
-        return metadata.get(_FINGERPRINT_KEY, b"").decode()
+        return self._fingerprints[target][1]
 
     def files(self, table: str) -> list[Path]:
         """Every file of a table, in the order of the model names."""
@@ -104,23 +117,25 @@ class TableStore:
         """Models that have a file in `table`."""
         return [file.parent.name.removeprefix("model=") for file in self.files(table)]
 
-    def remove(self, model_id: str, tables: Iterable[str] = TABLES) -> None:
-        """Remove a model's rows from `tables`; those that have none stay silent."""
-        for table in tables:
+    def remove(self, model_id: str, tables: Iterable[str] | None = None) -> None:
+        """Remove a model's rows from `tables` (default: all); those that have none stay silent."""
+        for table in self.contract if tables is None else tables:
             self.path(table, model_id).unlink(missing_ok=True)
 
 
-def check_file(file: Path, table: str) -> set[str]:
-    """The columns of `file`; WarehouseError, naming file and remedy, unless it is whole and of this schema version."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def load_file(file: Path, table: str) -> pa.Table:
+    """The rows of `file`, verified to the bit.
 
+    Raises WarehouseError, naming file and remedy, when it is damaged or of another schema version.
+    """
     remedy = f"delete it and materialize {table} for {file.parent.name.removeprefix('model=')} again"
     try:
-        schema = pq.read_schema(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise WarehouseError(f"{file} is not a readable Parquet file ({error}); {remedy}") from error
-    version = (schema.metadata or {}).get(_VERSION_KEY, b"").decode()
+        rows = read_sealed(file)
+    except DamagedFile as error:
+        raise WarehouseError(f"{file} is not a whole table file: {error}; {remedy}") from error
+    except OSError as error:
+        raise WarehouseError(f"{file} cannot be read ({error.strerror or error}); {remedy}") from error
+    version = (rows.schema.metadata or {}).get(_VERSION_KEY, b"").decode()
     if not version.isdigit():
         raise WarehouseError(f"{file} states no schema version, so it was not written by rotoscale; {remedy}")
     if int(version) > SCHEMA_VERSION:
@@ -132,13 +147,18 @@ def check_file(file: Path, table: str) -> set[str]:
         raise WarehouseError(
             f"{file} has schema version {version}, older than this program's {SCHEMA_VERSION}; {remedy}"
         )
-    return set(schema.names)
+    return rows
 
 
-def _definition(table: str) -> Table:
-    if table not in TABLES:
-        raise WarehouseError(f"no table {table} in the warehouse contract; there are: {', '.join(TABLES)}")
-    return TABLES[table]
+def _fingerprint(file: Path) -> str | None:
+    try:
+        metadata = read_metadata(file)
+    except DamagedFile as error:
+        _log.warning("%s is damaged (%s); its rows are made again", file, error)
+        return None
+    if metadata.get(_VERSION_KEY) != str(SCHEMA_VERSION).encode():
+        return None
+    return metadata.get(_FINGERPRINT_KEY, b"").decode()
 
 
 def _check(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -147,7 +167,7 @@ def _check(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         unknown = set(row) - names
         if unknown:
-            raise WarehouseError(f"{table.name} has no column {', '.join(sorted(unknown))}; see resources/warehouse")
+            raise WarehouseError(f"{table.name} has no column {', '.join(sorted(unknown))}; see assets/*/tables.py")
         key = tuple(row.get(name) for name in table.key)
         if None in key:
             raise WarehouseError(f"{table.name}: a row without {table.key[key.index(None)]}: {key}")

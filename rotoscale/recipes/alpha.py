@@ -1,16 +1,16 @@
-"""The scale factor alpha' that a recipe gives to the base's spectrum: four policies (METHODS 3)."""
+"""The scale factor alpha' that a recipe gives to the base's spectrum: four policies (docs/methods.md, section 3)."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
-from typing import TypeVar
-
-import torch
+from typing import TYPE_CHECKING, TypeVar
 
 from rotoscale.errors import MatrixError
 from rotoscale.recipes.registry import Parameter, RecipeError
-from rotoscale.scale import scale_statistics
+
+if TYPE_CHECKING:
+    import torch
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -28,6 +28,8 @@ ALPHA = Parameter(
 
 def least_squares_alpha(s_base: torch.Tensor, s_post: torch.Tensor) -> float:
     """`<s_b, s_p> / |s_b|^2` (METHODS 1); 1.0 for a zero base, which any factor leaves zero."""
+    from rotoscale.scale import scale_statistics
+
     alpha = scale_statistics(s_base, s_post).alpha_least_squares
     return 1.0 if alpha is None else alpha
 

@@ -7,19 +7,21 @@ columns), so that nothing falls between: with P the projector on the band's k ve
 
 Bands that cover all components add up to the whole change, no part is larger than the whole, and the rank of a part is
 at most k: it is what an adapter of rank k held to those vectors could have learned. (The post's i-th component minus
-the base's i-th would be another reading; among close singular values, where the vectors turn freely, that difference
-is mostly the turn itself and can be far larger than the change.)
+the base's i-th would be another reading; among close singular values, where the vectors rotate freely, that difference
+is mostly the rotation itself and can be far larger than the change.)
 """
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from rotoscale.errors import MatrixError
-from rotoscale.linalg import product
-from rotoscale.recipes.pair import MatrixPair
 from rotoscale.recipes.registry import Parameter, recipe
-from rotoscale.scale import band_slices
+
+if TYPE_CHECKING:
+    import torch
+
+    from rotoscale.pair import MatrixPair
 
 BANDS = ("top", "middle", "bottom")
 
@@ -27,15 +29,25 @@ _BAND = Parameter("band", "choice", "which of the base's components", default="t
 _K = Parameter("k", "count", "how many components; a tenth of them unless given")
 
 
-@recipe("band", "W_b + P_K (W_p - W_b)", around="base", parameters=[_BAND, _K])
+@recipe(
+    "band",
+    "W_b + P_K (W_p - W_b)",
+    question="Where in the base's spectrum is the effect?",
+    order=70,
+    around="base",
+    parameters=[_BAND, _K],
+)
 def band(pair: MatrixPair, *, band: str = "top", k: int | None = None) -> torch.Tensor:
-    """The base with the post's change only along the top, middle or bottom k of its components: where is the effect?
+    """The base with the post's change only along the top, middle or bottom k of its components.
 
     METHODS 6. `pair` of m x n, result m x n float64. Without `k` the band is a tenth of the components, as in
     METHODS 1.
 
     Raises MatrixError when the band is wider than the base's numerical rank.
     """
+    from rotoscale.linalg import product
+    from rotoscale.scale import band_slices
+
     factors = pair.base_factors
     r = factors.numerical_rank
     wanted = min(r, max(1, r // 10)) if k is None else k

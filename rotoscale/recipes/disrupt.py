@@ -8,43 +8,75 @@ first given the post's signs. A component has one sign for both its vectors, and
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
-from rotoscale.recipes.pair import MatrixPair, compose, row_blocks
 from rotoscale.recipes.registry import Parameter, recipe
 
+if TYPE_CHECKING:
+    import torch
+
+    from rotoscale.pair import MatrixPair
+
 _ALIGNED = Parameter(
-    "aligned", "flag", "give the base's components the post's signs first, by sign(diag A)", default=True
+    "aligned",
+    "flag",
+    "give the base's components the post's signs first, by sign(diag A)",
+    default=True,
+    opposite="unaligned",
 )
 
 
 def component_signs(pair: MatrixPair) -> torch.Tensor:
     """+1 or -1 for each compared component (r,): the sign of diag A, +1 where that is zero (METHODS 3)."""
+    import torch
+
+    from rotoscale.pair import row_blocks
+
     diagonal = torch.zeros(pair.rank, dtype=torch.float64, device=pair.of_base.U.device)
     for base, post in row_blocks(pair.of_base.U, pair.of_post.U):
         diagonal += (base * post).sum(0)  # of A, without the rest of it
     return torch.where(diagonal < 0, -1.0, 1.0).to(torch.float64)
 
 
-@recipe("disrupt-left", "U_b S_p V_p^T", around="post", parameters=[_ALIGNED], disruptive=True)
+@recipe(
+    "disrupt-left",
+    "U_b S_p V_p^T",
+    question="Is the model broken when the left vectors lose their rotation?",
+    order=20,
+    around="post",
+    about="rotation",
+    parameters=[_ALIGNED],
+    needs_control=True,
+    by_default=({},),
+)
 def disrupt_left(pair: MatrixPair, *, aligned: bool = True) -> torch.Tensor:
-    """The post model with the base's left vectors: only one side keeps its turn.
+    """The post model with the base's left vectors, so that only the right side keeps its rotation.
 
     METHODS 3. `pair` of m x n, result m x n float64.
     """
     U_base, _, _ = pair.of_base
     _, s_post, V_post = pair.of_post
-    signs = component_signs(pair) if aligned else torch.ones_like(s_post)
-    return compose(U_base, signs * s_post, V_post, pair.rest_of_post)
+    s = component_signs(pair) * s_post if aligned else s_post
+    return pair.composed(U_base, s, V_post, pair.rest_of_post)
 
 
-@recipe("disrupt-right", "U_p S_p V_b^T", around="post", parameters=[_ALIGNED], disruptive=True)
+@recipe(
+    "disrupt-right",
+    "U_p S_p V_b^T",
+    question="Is the model broken when the right vectors lose their rotation?",
+    order=21,
+    around="post",
+    about="rotation",
+    parameters=[_ALIGNED],
+    needs_control=True,
+    by_default=({},),
+)
 def disrupt_right(pair: MatrixPair, *, aligned: bool = True) -> torch.Tensor:
-    """The post model with the base's right vectors: only one side keeps its turn.
+    """The post model with the base's right vectors, so that only the left side keeps its rotation.
 
     METHODS 3. `pair` of m x n, result m x n float64.
     """
     _, _, V_base = pair.of_base
     U_post, s_post, _ = pair.of_post
-    signs = component_signs(pair) if aligned else torch.ones_like(s_post)
-    return compose(U_post, signs * s_post, V_base, pair.rest_of_post)
+    s = component_signs(pair) * s_post if aligned else s_post
+    return pair.composed(U_post, s, V_base, pair.rest_of_post)

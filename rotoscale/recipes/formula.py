@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
-from rotoscale.linalg import product
 from rotoscale.recipes.alpha import ALPHA
-from rotoscale.recipes.pair import MatrixPair, compose
-from rotoscale.recipes.procrustes import shared_rotation
 from rotoscale.recipes.registry import recipe
 
+if TYPE_CHECKING:
+    import torch
 
-@recipe("formula", "(U_b Q)(alpha S_b)(V_b Q)^T, Q = polar(A + B)", around="post", parameters=[ALPHA])
+    from rotoscale.pair import MatrixPair
+
+
+@recipe(
+    "formula",
+    "(U_b Q)(alpha S_b)(V_b Q)^T, Q = polar(A + B)",
+    question="Do one factor and one rotation make the post model?",
+    order=40,
+    around="post",
+    parameters=[ALPHA],
+    by_default=({},),
+)
 def formula(pair: MatrixPair, *, alpha: float) -> torch.Tensor:
-    """The base, uniformly scaled and turned by one rotation on both sides: does that make the post model?
+    """The base, uniformly scaled and rotated by one rotation on both sides.
 
     METHODS 2 and 3. `pair` of m x n, result m x n float64.
     """
+    from rotoscale.linalg import product
+    from rotoscale.polar import nearest_rotation
+
     U_base, s_base, V_base = pair.of_base
-    Q = shared_rotation(pair.A + pair.B, bound=2.0)
-    return compose(product(U_base, Q), alpha * s_base, product(V_base, Q), pair.rest_of_post)
+    Q = nearest_rotation(pair.A + pair.B, bound=2.0)
+    return pair.composed(product(U_base, Q), alpha * s_base, product(V_base, Q), pair.rest_of_post)

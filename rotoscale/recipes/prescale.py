@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
-from rotoscale.recipes.pair import MatrixPair
 from rotoscale.recipes.registry import Parameter, recipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from rotoscale.pair import MatrixPair
 
 _FACTOR = Parameter("factor", "number", "what the base's matrices are multiplied with", required=True)
 
 
-@recipe("prescale", "factor W_b", around="base", parameters=[_FACTOR], uses_factors=False, matrices=("o",))
+@recipe(
+    "prescale",
+    "factor W_b",
+    question="Is a scaled base a better start for training?",
+    order=80,
+    around="base",
+    about="scale",
+    parameters=[_FACTOR],
+    uses_factors=False,
+    matrices=("o",),
+)
 def prescale(pair: MatrixPair, *, factor: float) -> torch.Tensor:
-    """The base with one matrix type (o, unless others are named) multiplied by a factor: a start for training.
+    """The base with one matrix type (o, unless others are named) multiplied by a factor.
 
     METHODS 6. `pair` of m x n, result m x n float64.
     """

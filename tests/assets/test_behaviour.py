@@ -9,17 +9,19 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.common import WorkspaceResource
-from assets.definitions import defs
-from assets.freshness import STRUCTURE, pending
+from assets.freshness import pending
+from assets.groups import structural_assets
+from assets.materializing import WorkspaceResource
 from command_line import show
 from command_line.show_scores import print_scores
 from resources.settings import load_settings
 from resources.warehouse import read
 from resources.warehouse.scores import behaviour_summary
 from resources.workspace import Workspace
+from tests.materialize import materialize
 from tests.speakers import make_speakers, make_tasks, write_speakers
 
+STRUCTURE = structural_assets()
 BEHAVIOUR = ("edited_checkpoints", "evaluation_scores")
 TASKS = ["next_letter", "lines", "no_data"]
 RECIPES = ["replace-scale", "disrupt-left", "restore-left", {"recipe": "band", "k": 999}]
@@ -37,20 +39,7 @@ class Project:
         return WorkspaceResource(data=str(self.data), families=str(self.families)).open()
 
     def materialize(self, model: str | None, *assets: str, config: dict | None = None) -> dg.ExecuteInProcessResult:
-        resource = WorkspaceResource(data=str(self.data), families=str(self.families))
-        selected = [d for d in defs.assets or [] if {key.to_user_string() for key in d.keys} & set(assets)]  # type: ignore[union-attr]
-        with dg.DagsterInstance.ephemeral() as instance:
-            if model:
-                instance.add_dynamic_partitions("models", [model])
-            return dg.materialize(
-                selected,
-                instance=instance,
-                partition_key=model,
-                resources={"workspace": resource},
-                selection=list(assets),
-                run_config={"ops": {name: {"config": values} for name, values in (config or {}).items()}},
-                raise_on_error=False,
-            )
+        return materialize(self.data, self.families, model, *assets, config=config)
 
     def rows(self, table: str, model: str) -> list[dict]:
         return self.space.tables.read(table, model)

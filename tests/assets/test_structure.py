@@ -9,34 +9,16 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from assets.common import WorkspaceResource
 from assets.definitions import defs
-from assets.freshness import FINGERPRINTS, STRUCTURE, pending
-from resources.warehouse import TABLES, TableStore, read
+from assets.freshness import pending
+from assets.groups import contract, model_assets, structural_assets
+from assets.materializing import WorkspaceResource
+from resources.warehouse import TableStore, read
+from tests.materialize import materialize
 from tests.tiny import truncated_copy, with_nan, write_family
 
+STRUCTURE = structural_assets()
 MODELS = ("base", "tuned", "stranger")
-
-
-def materialize(data: Path, families: Path, model: str | None, assets: tuple[str, ...]) -> dg.ExecuteInProcessResult:
-    resource = WorkspaceResource(data=str(data), families=str(families))
-    selected = [definition for definition in defs.assets or [] if set(names(definition)) & set(assets)]
-    with dg.DagsterInstance.ephemeral() as instance:
-        if model:
-            instance.add_dynamic_partitions("models", [model])
-        return dg.materialize(
-            selected,
-            instance=instance,
-            partition_key=model,
-            resources={"workspace": resource},
-            selection=list(assets),
-            raise_on_error=False,
-        )
-
-
-def names(definition: object) -> list[str]:
-    assert isinstance(definition, dg.AssetsDefinition)
-    return [key.to_user_string() for key in definition.keys]
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +27,8 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> Pa
     folder = tmp_path_factory.mktemp("structure")
     families = write_family(folder / "families", checkpoints)
     for model in MODELS:
-        assert materialize(folder / "data", families, model, STRUCTURE).success
-    assert materialize(folder / "data", families, None, ("warehouse",)).success
+        assert materialize(folder / "data", families, model, *STRUCTURE).success
+    assert materialize(folder / "data", families, None, "warehouse").success
     return folder
 
 
@@ -137,7 +119,7 @@ def test_nothing_is_pending_after_a_run_until_a_weight_changes(
 ) -> None:
     space = WorkspaceResource(data=str(warehouse / "data"), families=str(warehouse / "families")).open()
     assert [pending(space, model, STRUCTURE) for model in MODELS] == [[], [], []]
-    assert set(STRUCTURE) < set(FINGERPRINTS)
+    assert set(STRUCTURE) < set(model_assets())
     rebased = write_family(tmp_path / "families", tmp_path)
     for model in MODELS:
         (tmp_path / model).symlink_to(checkpoints / ("stranger" if model == "tuned" else model))
@@ -147,7 +129,7 @@ def test_nothing_is_pending_after_a_run_until_a_weight_changes(
 
 def test_materializations_carry_tables_pictures_and_checks(tmp_path: Path, families: Path) -> None:
     for model in ("base", "tuned"):
-        result = materialize(tmp_path / "data", families, model, STRUCTURE)
+        result = materialize(tmp_path / "data", families, model, *STRUCTURE)
     for asset in ("decompositions", "scale_statistics", "rotation_statistics"):
         metadata = result.asset_materializations_for_node(
             "decompositions" if asset == "decompositions" else "comparison_statistics"
@@ -186,10 +168,10 @@ def test_a_bad_model_is_quarantined_with_its_reason_and_the_others_go_on(
     more = f"  - {{id: bad, base: base, method: instruct, path: {tmp_path}/bad}}\n"
     families = write_family(tmp_path / "families", checkpoints, more)
     outcomes = {
-        model: materialize(tmp_path / "data", families, model, STRUCTURE).success for model in ("base", "bad", "tuned")
+        model: materialize(tmp_path / "data", families, model, *STRUCTURE).success for model in ("base", "bad", "tuned")
     }
     assert outcomes == {"base": True, "bad": False, "tuned": True}
-    (row,) = TableStore(tmp_path / "data" / "tables").read("models", "bad")
+    (row,) = TableStore(tmp_path / "data" / "tables", contract()).read("models", "bad")
     assert row["status"] == "quarantined"
     for word in words:
         assert word in row["status_reason"]
@@ -197,10 +179,14 @@ def test_a_bad_model_is_quarantined_with_its_reason_and_the_others_go_on(
 
 def test_rows_of_all_assets_fit_the_contract_without_unknown_tables(warehouse: Path) -> None:
     written = {folder.name for folder in (warehouse / "data" / "tables").iterdir()}
-    assert written <= set(TABLES)
+    assert written <= set(contract())
 
 
-def test_missing_partitions_are_requested_by_automation(tmp_path: Path, families: Path) -> None:
+def test_missing_partitions_are_requested_by_automation(
+    tmp_path: Path, families: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROTOSCALE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("ROTOSCALE_FAMILIES", str(families))
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("models", ["base", "tuned"])
         result = dg.evaluate_automation_conditions(defs=defs, instance=instance)
@@ -211,8 +197,8 @@ def test_missing_partitions_are_requested_by_automation(tmp_path: Path, families
 
 
 def test_a_descendant_that_runs_before_its_base_catalogues_the_base_itself(tmp_path: Path, families: Path) -> None:
-    assert materialize(tmp_path / "data", families, "tuned", STRUCTURE).success
-    tables = TableStore(tmp_path / "data" / "tables")
+    assert materialize(tmp_path / "data", families, "tuned", *STRUCTURE).success
+    tables = TableStore(tmp_path / "data" / "tables", contract())
     assert tables.read("models", "base")[0]["status"] == "ready"
     assert tables.models("decompositions") == ["tuned"]
     space = WorkspaceResource(data=str(tmp_path / "data"), families=str(families)).open()

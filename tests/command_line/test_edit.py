@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 
 from rotoscale.recipes import RECIPES
 
+PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "command_line", "edit"]
 
 
@@ -79,6 +81,7 @@ def test_a_folder_may_be_called_anything(checkpoints: Path, tmp_path: Path) -> N
         (["--recipe", "disrupt"], "there is no recipe 'disrupt'. Did you mean"),
         (["--recipe", "noise", "--alpha", "one"], "noise has no parameter 'alpha'"),
         (["--recipe", "prescale"], "needs factor"),
+        (["--recipe", "noise", "--unaligned"], "noise has no parameter 'aligned'"),
         (["--recipe", "noise", "--layers", "7"], "no layer 7"),
         (["--recipe", "noise", "--matrices", "w"], "no matrix type w"),
     ],
@@ -95,8 +98,53 @@ def test_help_names_every_recipe(tmp_path: Path) -> None:
     text = edit(tmp_path, "--help").stdout
     for name in RECIPES:
         assert f"  {name} " in text
-    for option in ("--alpha", "--matrices", "--layers", "--unaligned", "--of-noise", "--t", "--factor", "--band"):
+    for recipe in RECIPES.values():
+        assert recipe.question in text
+        for parameter in recipe.parameters:
+            assert f"--{parameter.opposite or parameter.name} " in text
+    for option in ("--matrices", "--layers", "--of-noise", "--seed"):
         assert option in text
+
+
+TOY = """
+from rotoscale.recipes.registry import Parameter, recipe
+
+_AMOUNT = Parameter("amount", "number", "what is added to every entry", default=0.25)
+_DRY = Parameter("dry", "flag", "add nothing", default=False)
+
+
+@recipe(
+    "shift", "W_b + amount", question="?", order=15, around="base", parameters=[_AMOUNT, _DRY], by_default=({},)
+)
+def shift(pair, *, amount, dry):
+    \"\"\"The base with a number added.\"\"\"
+    return pair.base + (0 if dry else amount)
+"""
+
+
+def test_a_recipe_is_one_file(checkpoints: Path, tmp_path: Path) -> None:
+    """A copy of the project with one more file: an option, a place in the list, a default edit, a checkpoint."""
+    for package in ("rotoscale", "resources", "command_line", "assets"):
+        shutil.copytree(PROJECT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "rotoscale" / "recipes" / "shift.py").write_text(TOY, encoding="utf-8")
+
+    def run(*arguments: object) -> str:
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment(tmp_path / "data"), capture_output=True, text=True, check=True
+        ).stdout
+
+    help_text = run("-m", "command_line", "edit", "--help")
+    assert help_text.index("replace-scale ") < help_text.index("shift ") < help_text.index("disrupt-left ")
+    assert "--amount FLOAT" in help_text
+    out = tmp_path / "out"
+    edited = ["--recipe", "shift", "--amount", 0.5, "--matrices", "q", "--layers", 0, "--out", out]
+    run("-m", "command_line", "edit", checkpoints / "base", checkpoints / "tuned", *edited)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    before, after = (load_file(folder / "model.safetensors")[name] for folder in (checkpoints / "base", out))
+    assert torch.allclose(after, before + 0.5)
+    labels = run("-c", "from resources.edits import default_plans; print([plan.label for plan in default_plans()])")
+    assert "'shift-amount0.25'" in labels
 
 
 def test_a_killed_run_leaves_nothing_half_made(tmp_path: Path) -> None:

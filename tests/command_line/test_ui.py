@@ -209,7 +209,7 @@ def test_a_port_that_is_taken_is_named_with_the_option_to_change(tmp_path: Path)
 
 
 def test_unfinished_runs_of_the_daemon_are_released_and_those_of_the_command_line_are_not() -> None:
-    from command_line.ui import release_runs
+    from command_line.commands.ui import release_runs
 
     with dg.DagsterInstance.ephemeral() as instance:
         runs = {

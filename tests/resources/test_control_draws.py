@@ -87,7 +87,8 @@ def test_a_mirror_control_is_the_post_model_with_the_vectors_of_its_noisy_self(s
     made = making._Making(evaluation(space), 1, 5)
     plan = made.plans[0]
     for key in made.keys[:7]:
-        noisy, post, *_ = pair = made._pair(key, MIRROR, 0)
+        pair = made._pair(key, MIRROR, 0)
+        noisy, post = pair.given
         base = made.base.read(key)
         assert float((noisy - post).norm()) == pytest.approx(float((post - base).norm()), rel=1e-4)
         matrices, error = made._disrupted(plan, {key: pair})
@@ -98,7 +99,7 @@ def test_a_mirror_control_is_the_post_model_with_the_vectors_of_its_noisy_self(s
         assert np.allclose(matrices[key].numpy(), expected, atol=1e-5)
         assert error == pytest.approx(np.linalg.norm(expected - post.numpy()) / np.linalg.norm(s), rel=1e-3)
     # Another draw is other noise, of the same size.
-    first, second = (made._pair(made.keys[0], MIRROR, i)[0] for i in range(2))
+    first, second = (made._pair(made.keys[0], MIRROR, i).given[0] for i in range(2))
     assert not torch.allclose(first, second)
 
 

@@ -397,3 +397,21 @@ def test_disruptive_plans_bring_their_controls() -> None:
     assert [plan.is_control for plan in plans] == [False, True, True] * 2
     assert len({plan.label for plan in default_plans()}) == len(default_plans())
     assert isinstance(plans[0].control, EditPlan)
+
+
+def test_a_scoped_edit_knows_its_control_and_what_it_undoes_by_their_scope() -> None:
+    scope = {"matrices": "q", "layers": "0-1"}
+    broken = read_plan({"recipe": "disrupt-left", **scope})
+    restored = read_plan({"recipe": "restore-left", **scope})
+    assert restored.undone == broken
+    assert broken.control == read_plan({"recipe": "disrupt-left", "of": "noise", **scope})
+    assert broken.undone is restored.control is None
+    assert read_plan({"recipe": "disrupt-left", "aligned": False}).label == "disrupt-left-unaligned"
+
+
+def test_parameters_that_stretch_a_recipes_meaning_are_said_to(
+    llama: tuple[Path, Path], store: FactorStore, tmp_path: Path
+) -> None:
+    build(llama, store, tmp_path / "out", {"recipe": "interpolate", "t": 3, "matrices": "q"})
+    manifest = json.loads((tmp_path / "out" / "edit.json").read_text())["manifest"]
+    assert "extrapolates" in manifest["note"]

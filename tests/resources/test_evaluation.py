@@ -24,7 +24,7 @@ from resources.evaluation.store import ResultStore
 from resources.evaluation.subjects import NotFinite, Subject, SubjectError, loaded, model_subject
 from resources.evaluation.weights import content_hash
 from resources.families import Task
-from resources.structure import Location
+from resources.location import Location
 from tests.speakers import make_speakers, make_tasks
 
 PROMPTS = ("a b c d e f g h", "m n o p q r", "x y z a b c d e f")
@@ -108,9 +108,30 @@ def test_results_survive_being_stored(scores: dict[str, Scores], tmp_path: Path)
         assert again.rows == found.rows
         assert np.array_equal(again.samples[0].single(), found.samples[0].single())
     assert store.find("other") is None
-    store.path("next_letter", 1).write_text("{cut short")
-    assert store.find("next_letter", 1) is None
-    assert not store.path("next_letter", 1).exists()
+
+
+def test_a_stored_result_that_was_edited_or_has_another_shape_counts_as_absent(
+    scores: dict[str, Scores], tmp_path: Path
+) -> None:
+    store, key = ResultStore(tmp_path), ("score", 1, "hash")
+    whole = scores["next_letter"].as_json()
+    store.keep(whole, *key)
+    assert store.find(*key) == whole
+    text = store.path(*key).read_text()
+    value = next(row["value"] for row in whole["rows"] if row["metric"] == "acc")
+    assert f'"value":{value}' in text
+    for damaged in (text.replace(f'"value":{value}', '"value":0.999'), text[:100], "{cut short", "[]", '"text"'):
+        store.path(*key).write_text(damaged)
+        assert store.find(*key) is None
+    short = {**whole, "samples": [{**whole["samples"][0], "scores": [["high"]]}]}
+    without = {**whole, "rows": [{"task": "next_letter"}]}
+    for shape in ({"rows": []}, [], "text", None, 3, {"rows": 1, "samples": 2}, without, short):
+        store.keep(shape, *key)
+        assert store.find(*key) is None
+    for kind in ("generations", "entropies", "cka", "broken"):
+        for shape in ([{"layer": "one"}], {"a": 1}, 3, None, [[3]], ["text"]):
+            store.keep(shape, kind, 1)
+            assert store.find(kind, 1) is None
 
 
 def test_the_command_line_of_lm_eval_gives_the_same_number(

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from resources.checkpoints import weight_hash
-from resources.factors import FactorStore
+from resources.factors import DamagedFactors, FactorStore, check_file
+from rotoscale.decomposition import Decomposition
+
+TENSORS = ("singular_values", "short", "long")
 
 
 def weight(seed: int = 0, shape: tuple[int, int] = (40, 24)) -> torch.Tensor:
@@ -93,3 +101,96 @@ def test_trimming_removes_the_least_recently_used(tmp_path: Path) -> None:
     store.limit_bytes = 2.5 * store.path(hashes[0]).stat().st_size
     assert store.trim() == 2
     assert [store.path(h).exists() for h in hashes] == [True, False, False, True]
+
+
+@contextmanager
+def as_somebody_else() -> Iterator[None]:
+    """Without the rights of the files' owner: as another user where we are root, who may do everything."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder that every user can reach, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("folder_mode", [0o555, 0o777])
+def test_somebody_elses_factors_are_used_and_left_alone(shared: Path, folder_mode: int) -> None:
+    store, W = FactorStore(shared), weight()
+    hashed = weight_hash(W)
+    made = store.get_with_long(hashed, W)
+    files = sorted(shared.glob("??/*.safetensors"))
+    assert len(files) == 2
+    for path in files:
+        os.utime(path, (1000, 1000))
+        path.chmod(0o444)
+        path.parent.chmod(folder_mode)
+    with as_somebody_else():
+        assert store.get(hashed, W).found
+        assert torch.equal(store.get_with_long(hashed, W).long, made.long)
+        store.limit_bytes = 0
+        store.trim()
+    assert [path.exists() for path in files] == [folder_mode == 0o555] * 2
+
+
+def test_a_store_that_is_only_read_gives_what_it_lacks_too(shared: Path) -> None:
+    store, W, other = FactorStore(shared), weight(), weight(1)
+    store.get(weight_hash(W), W)
+    with as_somebody_else():
+        assert not store.get(weight_hash(other), other).found
+        assert store.get_with_long(weight_hash(other), other).long is not None
+    assert store.find(weight_hash(other)) is None
+
+
+def test_no_flipped_bit_is_read_as_another_factor(tmp_path: Path) -> None:
+    store, W = FactorStore(tmp_path), weight(shape=(12, 8))
+    hashed = weight_hash(W)
+    true = store.get_with_long(hashed, W)
+    short, long = (path.read_bytes() for path in (store.path(hashed), store._long_path(hashed)))
+    generator = random.Random(0)
+    for _ in range(300):
+        for path, whole in ((store.path(hashed), short), (store._long_path(hashed), long)):
+            damaged = bytearray(whole)
+            damaged[generator.randrange(len(whole))] ^= 1 << generator.randrange(8)
+            path.write_bytes(damaged)
+        found = store.find(hashed)
+        assert found is None or facts(found.decomposition) == facts(replace(true, long=None))
+        assert torch.equal(store.get_with_long(hashed, W).long, true.long)
+
+
+def facts(decomposition: Decomposition) -> list:
+    return [getattr(decomposition, field.name) for field in fields(decomposition) if field.name not in TENSORS] + [
+        getattr(decomposition, name).tolist() for name in TENSORS if getattr(decomposition, name) is not None
+    ]
+
+
+def test_damage_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store, W = FactorStore(tmp_path), weight()
+    store.get(weight_hash(W), W)
+    path = store.path(weight_hash(W))
+    check_file(path)
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(DamagedFactors, match=path.name):
+        check_file(path)
+    assert not store.get(weight_hash(W), W).found
+    assert path.name in caplog.text
+
+
+def test_factors_under_the_name_of_another_weight_are_not_believed(tmp_path: Path) -> None:
+    store, W, other = FactorStore(tmp_path), weight(), weight(1)
+    store.get(weight_hash(W), W)
+    target = store.path(weight_hash(other))
+    target.parent.mkdir(exist_ok=True)
+    store.path(weight_hash(W)).rename(target)
+    assert store.find(weight_hash(other)) is None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from resources import families
 from resources.families import FamilyFileError, load_family, load_registry
@@ -111,6 +113,16 @@ TYPOS = {
     "tab": ("    role: base", "\trole: base", 5, ["not valid YAML"]),
     "unclosed bracket": ("prompts: [Once upon a time]", "prompts: [Once", 24, ["not valid YAML"]),
     "two documents": ("evaluation:", "---\nevaluation:", 16, ["not valid YAML", "document"]),
+    "misspelt models": ("models:\n", "modls:\n", 3, ["modls", 'mean "models"']),
+    "mapping for a list": ("prompts: [Once upon a time]", "prompts: {a: b}", 23, ["a list of texts", "a mapping"]),
+    "key of nothing": ("include_path: tasks", "include_path:", 22, ["include_path", "a folder", "found nothing"]),
+    "blank text": ("title: Small family", "title: ' '", 2, ["title", "a line of text"]),
+    "blank task": ("    - gsm8k", "    - ' '", 18, ["evaluation.tasks[0]", "the name of an lm-eval task"]),
+    "boolean for a task": ("    - gsm8k", "    - yes", 18, ["evaluation.tasks[0]", '"yes"', "quotes"]),
+    "line end in an id": ("id: small-base", 'id: "small-base\\n"', 4, ["models[0].id"]),
+    "quoted number": ("num_fewshot: 5", "num_fewshot: '5'", 20, ["num_fewshot", "a whole number"]),
+    "recipe of nothing": ("  - restore", "  -", 25, ["recipes[0]", "an edit recipe", "found nothing"]),
+    "same task twice": ("    - gsm8k", "    - {name: mmlu, limit: 3}", 19, ["tasks[1]", '"mmlu"', "first in line 18"]),
     "number too long": ("strength: 0.5", "strength: " + "9" * 5000, 27, ["recipes[1].strength", "integer"]),
     "list as a key": ("strength: 0.5", "[1, 2]: 0.5", 27, ["recipes[1]", "key"]),
     "merge key": ("title: Small family", "<<: {title: x}", 2, ["<<", "not a known key"]),
@@ -134,19 +146,51 @@ def test_a_typo_is_answered_with_file_line_key_and_expectation(tmp_path: Path, n
     assert len(message) < len(str(file)) + 500
 
 
+def test_of_two_mistakes_the_first_is_told(tmp_path: Path) -> None:
+    text = GOOD.replace("role: unrelated", "role: unrelatd").replace("limit: 100", "limit: no")
+    with pytest.raises(FamilyFileError, match=r"line 13: .*unrelated"):
+        load_family(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", False),
+        ("evaluation: {prompts: [x]}", False),
+        ("evaluation: {tasks: [gsm8k]}", True),
+        ("recipes: [restore]", True),
+        ("recipes: []\nevaluation: {tasks: [gsm8k]}", False),
+    ],
+)
+def test_edits_are_wanted_where_something_would_score_them(tmp_path: Path, text: str, wanted: bool) -> None:
+    family = load_family(write(tmp_path, f"family: f\nmodels:\n- {{id: a, role: base, path: x}}\n{text}\n"))
+    assert family.edits_wanted == wanted
+
+
+def test_what_is_read_does_not_change(tmp_path: Path) -> None:
+    family = load_family(write(tmp_path, GOOD))
+    for thing, name in ((family, "name"), (family.models[0], "id"), (family.evaluation, "tasks")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(thing, name, "other")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        family.evaluation.tasks[0].limit = 3  # type: ignore[misc]
+    assert len({*family.models, *family.evaluation.tasks}) == 5  # hashable
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"", "empty"),
         (b"# nothing\n", "empty"),
         (b"- a\n- b\n", "a family"),
+        (b"family: f\nmodels: []\n", "line 2: models must be .* at least one; found an empty list"),
         (b"family: \xff\n", "UTF-8"),
         (b"family: \x07\n", "not valid YAML"),
         (b"[" * 5000, "nested too deeply"),
         (b"a: " + b"{a: " * 5000, "nested too deeply"),
         (b"#" * (families.MAX_FILE_BYTES + 1), "larger than"),
     ],
-    ids=["empty", "comment", "list", "encoding", "control", "deep list", "deep mapping", "large"],
+    ids=["empty", "comment", "list", "no models", "encoding", "control", "deep list", "deep mapping", "large"],
 )
 def test_files_that_are_no_family_file(tmp_path: Path, content: bytes, said: str) -> None:
     file = tmp_path / "x.yaml"
@@ -177,5 +221,6 @@ def test_reader_and_schema_agree_on_what_is_wrong(tmp_path: Path, name: str) -> 
     beyond = {  # what a schema cannot say, or what loading already lost
         "base of a base", "control without base", "itself as reference", "base as reference", "same key twice",
         "unknown folder sign", "alias", "binary tag", "merge key", "revision of a path", "number too long",
+        "same task twice",
     }  # fmt: skip
     assert not valid or name in beyond

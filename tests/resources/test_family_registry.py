@@ -48,7 +48,8 @@ def test_families_of_several_folders_in_an_order_that_can_be_run(tmp_path: Path)
     assert list(registry.families) == ["a", "b"]
     assert [m.id for m in registry.automatic()] == ["a1", "a2"]
     assert [m.id for m in registry.closure(["a1"])] == ["b1", "a1"]
-    assert registry.family_of("b1").name == "b"
+    assert registry.family_of("b1").name == registry.model("b1").family == "b"
+    assert registry.model("b1").file == tmp_path / "b" / "b.yml"
 
 
 def test_contradictions_between_files_name_both(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def test_a_checkpoint_arrives_whole_and_nothing_else_with_it(
         "training_args.bin": b"pickle",
         "optimizer.pt": b"pickle",
         "consolidated.safetensors": b"the same once more",
+        "consolidated.safetensors.index.json": b'{"weight_map": {"w": "consolidated.safetensors"}}',
         "original/params.json": b"{}",
         "checkpoint-10/model.safetensors": b"an earlier one",
         "README.md": b"words",
@@ -213,6 +214,22 @@ def test_a_partial_copy_in_the_cache_does_not_count(
     server.requests.clear()
     assert on_disk(call("org/tiny", commit)["path"]) == checkpoint
     assert server.fetched() == [shards(checkpoint)[0]]
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "2", "3"])
+def test_an_index_beside_the_one_that_is_read_does_not_matter(
+    server: HubServer, call: Caller, checkpoint: dict[str, bytes], seed: str
+) -> None:
+    """Other tools keep further layouts in the same cache. In which order Python's sets are walked must not tell."""
+    commit = server.add("org/tiny", checkpoint)
+    folder = Path(call("org/tiny")["path"])
+    for name in ("consolidated", "model.fp16", "original"):
+        (folder / f"{name}.safetensors.index.json").write_text('{"weight_map": {"w": "not-here.safetensors"}}')
+    offline = {"HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": seed}
+    assert call.apart("org/tiny", **offline)["commit"] == commit
+    (folder / "original.safetensors.index.json").write_text(json.dumps({"weight_map": {"w": shards(checkpoint)[0]}}))
+    (folder / shards(checkpoint)[1]).unlink()
+    assert call.apart("org/tiny", **offline)["error"] == "HubOfflineError"
 
 
 def test_a_broken_connection_is_resumed_where_it_broke(server: HubServer, call: Caller) -> None:

@@ -24,8 +24,8 @@ from resources.evaluation.store import ResultStore
 from resources.evaluation.subjects import Subject, SubjectError, loaded, model_subject
 from resources.evaluation.weights import content_hash
 from resources.families import Task
+from resources.location import Location
 from resources.settings import Settings
-from resources.structure import Location
 from resources.workspace import Workspace
 from tests.speakers import make_speakers, make_tasks, write_speakers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import subprocess
 import sys
 import threading
@@ -12,17 +13,19 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from assets.groups import contract
+from resources.atomic import machine
 from resources.warehouse import (
     SCHEMA_VERSION,
-    TABLES,
     TableStore,
     WarehouseError,
     current,
-    open_published,
+    is_published,
     publish,
     read,
 )
 from resources.warehouse import tables as tables_module
+from resources.warehouse.publish import check_published
 
 ROW = {"model_id": "m", "layer": 0, "matrix": "q", "expert": -1, "rows": 2, "cols": 2, "singular_values": [2.0, 1.0]}
 STAMP = {"run_id": "r1", "code_version": "1"}
@@ -30,7 +33,7 @@ STAMP = {"run_id": "r1", "code_version": "1"}
 
 @pytest.fixture
 def store(tmp_path: Path) -> TableStore:
-    return TableStore(tmp_path / "tables")
+    return TableStore(tmp_path / "tables", contract())
 
 
 def test_rows_come_back_with_their_provenance(store: TableStore) -> None:
@@ -81,13 +84,13 @@ def test_every_table_of_the_contract_is_published_with_its_types_and_texts(store
     store.write("decompositions", "m", [ROW], **STAMP)
     publish(store, tmp_path / "published")
     with read(tmp_path / "published") as connection:
-        for table in TABLES.values():
+        for table in store.contract.values():
             described = connection.execute(f"DESCRIBE {table.name}").fetchall()
             found = {name: type_ for name, type_, *_ in described}
             expected = {c.name: c.type.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE") for c in table.columns}
             assert found == expected
         texts = connection.execute("SELECT count(*) FROM column_texts WHERE text <> ''").fetchone()
-        assert texts == (sum(len(table.columns) for table in TABLES.values()),)
+        assert texts == (sum(len(table.columns) for table in store.contract.values()),)
 
 
 def test_a_reader_elsewhere_never_blocks_publishing_and_sees_the_new_file_next_time(
@@ -137,6 +140,108 @@ def test_a_file_cut_short_is_named_with_its_remedy_and_the_last_file_stays(store
     assert store.fingerprint("decompositions", "m") is None
 
 
+def realistic(model: str = "m", seed: int = 0) -> list[dict]:
+    """Rows as a real model has them: numbers, lists, words, nulls."""
+    generator = random.Random(seed)
+    return [
+        {
+            **ROW,
+            "model_id": model,
+            "layer": layer,
+            "matrix": matrix,
+            "rank": None if layer else 32,
+            "singular_values": [generator.random() for _ in range(24)],
+            "frobenius_norm": generator.random(),
+            "residual": generator.random() * 1e-7,
+            "kernel": "gram-eigh",
+            "weight_hash": generator.randbytes(32).hex(),
+        }
+        for layer in range(3)
+        for matrix in ("q", "k", "v", "o", "gate", "up", "down")
+    ]
+
+
+def test_no_flipped_bit_is_read_as_another_number(store: TableStore) -> None:
+    path = store.write("decompositions", "m", realistic(), **STAMP, fingerprint="f")
+    whole, rows = path.read_bytes(), store.read("decompositions", "m")
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    generator = random.Random(0)
+    places = [generator.randrange(len(whole)) for _ in range(300)]
+    places += [generator.randrange(footer, len(whole)) for _ in range(100)]
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << generator.randrange(8)
+        path.write_bytes(damaged)
+        with pytest.raises(WarehouseError, match=r"rows\.parquet.*materialize decompositions for m again"):
+            store.read("decompositions", "m")
+    path.write_bytes(whole)
+    assert store.read("decompositions", "m") == rows
+
+
+def test_a_byte_damaged_in_the_middle_ends_publishing_in_our_words_and_counts_as_not_made(
+    store: TableStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = store.write("decompositions", "m", realistic(), **STAMP, fingerprint="f")
+    good = publish(store, tmp_path / "p")
+    assert store.fingerprint("decompositions", "m") == "f"
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 3] ^= 0xFF
+    path.write_bytes(damaged)
+    with pytest.raises(WarehouseError, match=r"rows\.parquet.*materialize decompositions for m again"):
+        publish(store, tmp_path / "p")
+    assert current(tmp_path / "p") == good.path
+    assert store.fingerprint("decompositions", "m") is None
+    assert "rows.parquet" in caplog.text
+    store.write("decompositions", "m", realistic(), **STAMP, fingerprint="f")
+    assert store.fingerprint("decompositions", "m") == "f"
+    assert publish(store, tmp_path / "p").rows["decompositions"] == 21
+
+
+def test_table_files_are_plain_parquet_to_every_other_reader(store: TableStore) -> None:
+    path = store.write("decompositions", "m", realistic(), **STAMP)
+    ours = [row["singular_values"] for row in store.read("decompositions", "m")]
+    theirs = duckdb.sql(f"SELECT singular_values FROM read_parquet('{path}')").fetchall()
+    assert [list(row[0]) for row in theirs] == ours
+    assert pq.read_table(path, page_checksum_verification=True).column("singular_values").to_pylist() == ours
+
+
+def test_published_rows_come_in_the_order_of_the_key_whatever_the_files(store: TableStore, tmp_path: Path) -> None:
+    for model in ("b", "a-b", "a"):
+        store.write("decompositions", model, list(reversed(realistic(model))), **STAMP)
+    publish(store, tmp_path / "p")
+    with read(tmp_path / "p") as connection:
+        found = connection.execute("SELECT model_id, layer, matrix, singular_values FROM decompositions").fetchall()
+    assert [row[:3] for row in found] == sorted(row[:3] for row in found)
+    assert len(found) == 63
+    expected = {(r["layer"], r["matrix"]): r["singular_values"] for r in realistic()}
+    assert all(list(row[3]) == pytest.approx(expected[row[1:3]]) for row in found)
+
+
+def test_a_damaged_published_file_is_found(store: TableStore, tmp_path: Path) -> None:
+    for number in range(20):
+        store.write("decompositions", f"m{number}", realistic(f"m{number}", number), **STAMP)
+    path = publish(store, tmp_path / "p").path
+    assert check_published(tmp_path / "p") == 1
+    whole = path.read_bytes()
+    needle = realistic("m7", 7)[3]["weight_hash"].encode()
+    place = whole.find(needle[:16])
+    assert place > 0, "the hash should stand in the file as it is"
+    path.write_bytes(whole[:place] + b"x" + whole[place + 1 :])
+    with pytest.raises(WarehouseError, match="rotoscale publish"):
+        check_published(tmp_path / "p")
+
+
+def test_what_killed_runs_left_is_swept_when_publishing(store: TableStore, tmp_path: Path) -> None:
+    path = store.write("decompositions", "m", [ROW], **STAMP)
+    publish(store, tmp_path / "p")
+    dead = f"{machine()}-{2**22 + 1}-{'a' * 32}.tmp"  # above the largest process number of Linux
+    left = [path.parent / f".rows.parquet.{dead}", tmp_path / "p" / f".w.{dead}", tmp_path / "p" / f".w.{dead}.wal"]
+    for file in left:
+        file.write_text("half")
+    publish(store, tmp_path / "p")
+    assert not any(file.exists() for file in left)
+
+
 @pytest.mark.parametrize(("version", "complaint"), [(SCHEMA_VERSION + 1, "update rotoscale"), (0, "older")])
 def test_another_schema_version_is_refused(
     store: TableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int, complaint: str
@@ -150,17 +255,18 @@ def test_another_schema_version_is_refused(
         publish(store, tmp_path / "p")
 
 
-def test_rows_from_before_a_column_have_null_there(
-    store: TableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = TABLES["decompositions"]
+def test_rows_from_before_a_column_have_null_there(store: TableStore, tmp_path: Path) -> None:
+    now = store.contract["decompositions"]
     before = dataclasses.replace(now, columns=tuple(c for c in now.columns if c.name != "rank"))
-    with monkeypatch.context() as patched:
-        patched.setitem(TABLES, "decompositions", before)
-        store.write("decompositions", "m", [{k: v for k, v in ROW.items() if k != "rank"}], **STAMP)
-        old = publish(store, tmp_path / "p")
-    with pytest.raises(WarehouseError, match=r"before decompositions had rank; run `rotoscale publish`"):
-        open_published(old.path)
+    older = TableStore(store.folder, {**store.contract, "decompositions": before})
+    older.write("decompositions", "m", [{k: v for k, v in ROW.items() if k != "rank"}], **STAMP)
+    publish(older, tmp_path / "p")
+    assert not is_published(store, tmp_path / "p")
+    with (
+        pytest.raises(WarehouseError, match=r"published before.*rank.*run `rotoscale publish`"),
+        read(tmp_path / "p") as connection,
+    ):
+        connection.execute("SELECT rank FROM decompositions")
     assert store.read("decompositions", "m")[0]["rank"] is None
     store.write("decompositions", "n", [{**ROW, "model_id": "n", "rank": 7}], **STAMP)
     publish(store, tmp_path / "p")
@@ -180,3 +286,24 @@ def test_a_published_file_of_a_newer_schema_is_not_touched(store: TableStore, tm
 def test_reading_before_anything_was_published_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="rotoscale run"), read(tmp_path):
         pass
+
+
+def test_what_is_written_while_a_file_is_published_counts_as_unpublished(store: TableStore, tmp_path: Path) -> None:
+    store.write("decompositions", "m", [ROW], **STAMP)
+    assert not is_published(store, tmp_path / "p")
+    publish(store, tmp_path / "p")
+    assert is_published(store, tmp_path / "p")
+    publish(_WrittenMeanwhile(store.folder, store.contract), tmp_path / "p")
+    with read(tmp_path / "p") as connection:
+        assert connection.execute("SELECT count(*) FROM decompositions").fetchone() != (1,)
+    assert not is_published(store, tmp_path / "p")
+
+
+class _WrittenMeanwhile(TableStore):
+    """A store to which another process adds a model whenever its files have been listed."""
+
+    def files(self, table: str) -> list[Path]:
+        found = super().files(table)
+        name = f"late{len(super().files('decompositions'))}"
+        TableStore(self.folder, self.contract).write("decompositions", name, [{**ROW, "model_id": name}], **STAMP)
+        return found

@@ -11,13 +11,19 @@ from scipy import stats
 
 from rotoscale.contrast import ContrastError, bootstrap_stderr, contrast, holm, paired_bootstrap, statistic
 from rotoscale.findings import (
+    Comparisons,
     TaskContrast,
+    Verdict,
     finding_on_disruption,
+    finding_on_edit,
+    finding_on_halves,
+    finding_on_noise,
     finding_on_restoration,
     finding_on_scale,
     finding_on_temperature,
     judge,
 )
+from rotoscale.recipes import find_recipe
 
 
 def test_mcnemar_is_the_exact_enumeration_over_disagreements() -> None:
@@ -129,6 +135,25 @@ def test_a_collapse_is_read_beside_that_of_noise() -> None:
     assert "proves nothing" in finding_on_disruption("disrupt-left", collapse, None)
     harmless = judge([made("a", 0.8, 0.8, 1.0)])
     assert "not supported that it breaks" in finding_on_disruption("disrupt-left", harmless, noise_too)
+
+
+def test_what_is_said_of_an_edit_follows_from_what_its_recipe_declares() -> None:
+    same, worse, better = (judge([made("a", value, 0.8, 1e-6)]) for value in (0.8, 0.1, 0.9))
+
+    def said(name: str, label: str = "", **of: Verdict) -> str | None:
+        return finding_on_edit(find_recipe(name), label or name, Comparisons(**of))
+
+    # The control is found by its id, so that a scope in the label does not hide it.
+    scoped = said("disrupt-left", "disrupt-left-q-layers0-3", post=worse, control=worse)
+    assert scoped == finding_on_disruption("disrupt-left-q-layers0-3", worse, worse)
+    assert "proves nothing" not in (scoped or "")
+    assert said("disrupt-right", post=worse) == finding_on_disruption("disrupt-right", worse, None)
+    assert said("restore-left", post=same, undone=better) == finding_on_restoration("restore-left", better, same)
+    assert said("replace-scale", post=same) == finding_on_scale("replace-scale", same)
+    assert said("scale-only", post=worse, base=better) == finding_on_halves("scale-only", better, worse)
+    assert said("noise", base=worse, post=worse) == finding_on_noise(worse)
+    assert said("formula", post=worse) == f"formula: against the post model {worse.sentence}."
+    assert said("formula") is said("noise") is None
 
 
 def test_other_findings() -> None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 import torch
 
-from rotoscale import MatrixError, decompose
+from rotoscale import MatrixError, MatrixPair, decompose, nearest_rotation
 from rotoscale.recipes import (
     POLICIES,
     RECIPES,
-    MatrixPair,
+    Parameter,
     RecipeError,
     find_recipe,
     least_squares_alpha,
+    noise_control,
     policy_alphas,
+    undone_by,
 )
-from rotoscale.recipes.procrustes import shared_rotation
+from rotoscale.recipes.alpha import ALPHA
+from rotoscale.recipes.registry import recipe
 
 SHAPES = [(24, 24), (12, 40), (40, 12)]
 
@@ -29,7 +34,7 @@ def pair_of(base: np.ndarray, post: np.ndarray) -> MatrixPair:
 
 
 def drawn(shape: tuple[int, int], step: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A base, and a post that is a Gaussian step of the given relative norm away."""
+    """A base, and a post that is a Gaussian perturbation of the given relative norm away."""
     random = np.random.default_rng(seed)
     base, noise = random.normal(size=shape), random.normal(size=shape)
     return base, base + noise * step * np.linalg.norm(base) / np.linalg.norm(noise)
@@ -234,11 +239,11 @@ def test_shared_rotation_agrees_with_an_svd_even_where_a_direction_is_lost() -> 
     U, V = polar(random.normal(size=(12, 12))), polar(random.normal(size=(12, 12)))
     for smallest in (0.9, 1e-3, 1e-9):
         X = U @ np.diag(np.linspace(1.0, smallest, 12)) @ V.T
-        found = shared_rotation(torch.from_numpy(X)).numpy()
+        found = nearest_rotation(torch.from_numpy(X)).numpy()
         assert np.allclose(found.T @ found, np.eye(12), atol=1e-10)
         if smallest > 1e-6:
             assert np.allclose(found, U @ V.T, atol=1e-8)
-    assert np.allclose(shared_rotation(torch.from_numpy(2 * U), bound=2.0).numpy(), U)
+    assert np.allclose(nearest_rotation(torch.from_numpy(2 * U), bound=2.0).numpy(), U)
 
 
 def test_alpha_policies() -> None:
@@ -272,8 +277,56 @@ def test_what_does_not_exist_is_named_with_what_does() -> None:
 
 
 def test_every_recipe_explains_itself() -> None:
-    for recipe in RECIPES.values():
-        assert recipe.text.endswith(("?", ".")) or ":" in recipe.text
-        assert recipe.formula
-        assert recipe.around in ("base", "post")
-    assert {name for name, recipe in RECIPES.items() if recipe.disruptive} == {"disrupt-left", "disrupt-right"}
+    for one in RECIPES.values():
+        assert one.text.endswith(".")
+        assert one.question.endswith("?")
+        assert one.formula
+        assert one.around in ("base", "post")
+        assert one.undoes is None or undone_by(one.undoes) == (one.name,)
+        for settings in one.by_default:
+            one.read(settings)
+    assert [name for name, one in RECIPES.items() if one.needs_control] == ["disrupt-left", "disrupt-right"]
+    assert {name: one.undoes for name, one in RECIPES.items() if one.undoes} == {
+        "restore-left": "disrupt-left",
+        "restore-right": "disrupt-right",
+    }
+    assert noise_control().name == "noise"
+    assert [one.order for one in RECIPES.values()] == sorted(one.order for one in RECIPES.values())
+
+
+def test_what_a_recipe_is_can_be_known_without_torch() -> None:
+    program = "import rotoscale.recipes, sys; print([m for m in ('torch', 'numpy', 'scipy') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """The registry, put back after the test."""
+    before = dict(RECIPES)
+    yield
+    RECIPES.clear()
+    RECIPES.update(before)
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_recipe_that_cannot_be_told_from_others_is_refused() -> None:
+    def declare(name: str, *parameters: Parameter) -> None:
+        recipe(name, "W_b", question="?", order=5, around="base", parameters=parameters)(lambda pair: pair.base)
+
+    declare("first", ALPHA)
+    assert next(iter(RECIPES)) == "first"
+    for name, parameters, words in (
+        ("noise", (), "two recipes 'noise'"),
+        ("second", (Parameter("t", "count", "something else"),), "'t' of the recipe second means something else"),
+        ("second", (Parameter("layers", "count", "how many"),), "cannot have a parameter 'layers'"),
+    ):
+        with pytest.raises(RecipeError, match=words):
+            declare(name, *parameters)
+
+
+def test_a_point_beyond_the_two_models_is_said_to_be_one() -> None:
+    note = find_recipe("interpolate").note
+    assert note({"t": 0.0}) == note({"t": 1.0}) == ""
+    assert "extrapolates" in note({"t": 3.0})
+    assert "extrapolates" in note({"t": -0.5})

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from rotoscale import (
     MatrixError,
+    MatrixPair,
     decompose,
-    gaussian_step,
+    gaussian_perturbation,
     nf_without_svd,
     null_nf,
-    overlaps,
     polar_factor,
     rotation_statistics,
     unrelated_nf,
@@ -32,7 +34,7 @@ def pair(shape: tuple[int, int], change: float, seed: int = 0) -> tuple[torch.Te
 
 
 def statistics(W: torch.Tensor, X: torch.Tensor, alpha: float | None = 1.0):  # type: ignore[no-untyped-def]
-    return rotation_statistics(overlaps(W, decompose(W), X, decompose(X)), alpha)
+    return rotation_statistics(MatrixPair(W, X, decompose(W), decompose(X)), alpha)
 
 
 def numpy_overlaps(W: torch.Tensor, X: torch.Tensor, rank: int | None = None):  # type: ignore[no-untyped-def]
@@ -46,7 +48,7 @@ def numpy_overlaps(W: torch.Tensor, X: torch.Tensor, rank: int | None = None):  
 def test_agrees_with_an_independent_numpy_computation(shape: tuple[int, int]) -> None:
     # Well conditioned, so that no component changes its relative sign and the formula's Q is unique.
     W = matrix_with(np.linspace(2, 0.5, min(shape)), *shape, seed=0)
-    X = gaussian_step(W, 0.1 * float(W.norm()), seed=1)
+    X = gaussian_perturbation(W, 0.1 * float(W.norm()), seed=1)
     A, B, s, _ = numpy_overlaps(W, X)
     r = len(s)
     got = statistics(W, X, alpha=0.97)
@@ -64,6 +66,34 @@ def test_agrees_with_an_independent_numpy_computation(shape: tuple[int, int]) ->
     rebuilt = (U @ Q) @ np.diag(0.97 * s) @ (Vh.T @ Q).T
     error = np.linalg.norm(rebuilt - X.numpy()) / np.linalg.norm(X.numpy())
     assert got.formula_error == pytest.approx(error, rel=1e-6)
+
+
+@pytest.mark.parametrize("change", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("shape", [(90, 60), (60, 240)], ids=str)
+def test_small_changes_are_not_lost_beside_the_matrix(shape: tuple[int, int], change: float) -> None:
+    """Leak and formula error to 1e-3 of themselves, the base's long vectors kept in float32 as stores keep them."""
+    W = matrix_with(np.linspace(2, 0.5, min(shape)), *shape, seed=0)
+    X = gaussian_perturbation(W, change * float(W.norm()), seed=1)
+    base = decompose(W)
+    base = replace(base, long=base.single_long_vectors(W))
+    got = rotation_statistics(MatrixPair(W, X, base, decompose(X)), 1.0)
+    A, B, s, _ = numpy_overlaps(W, X)
+    U, _, Vh = np.linalg.svd(W.numpy(), full_matrices=False)
+    U2, _, Vh2 = np.linalg.svd(X.numpy(), full_matrices=False)
+    outside = U2 - U @ A if shape[0] > shape[1] else Vh2.T - Vh.T @ B
+    assert got.leak == pytest.approx(np.sum(outside**2) / len(s), rel=1e-3)
+    P, _, Qh = np.linalg.svd(A + B)
+    rebuilt = (U @ P @ Qh) @ np.diag(s) @ (Vh.T @ P @ Qh).T
+    error = np.linalg.norm(rebuilt - X.numpy()) / np.linalg.norm(X.numpy())
+    assert got.formula_error == pytest.approx(error, rel=1e-3)
+
+
+def test_what_only_scales_leaks_nothing() -> None:
+    W = matrix_with(np.linspace(2, 0.5, 60), 60, 240, seed=0)
+    base = decompose(W)
+    base = replace(base, long=base.single_long_vectors(W))
+    X = 0.95 * W
+    assert 0 <= rotation_statistics(MatrixPair(W, X, base, decompose(X)), 0.95).leak < 1e-8
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -113,13 +143,13 @@ def test_identical_weights_give_exactly_zero() -> None:
 
 
 @pytest.mark.parametrize("shape", [(200, 200), (300, 150), (400, 100)], ids=str)
-def test_strangers_sit_at_the_unrelated_level(shape: tuple[int, int]) -> None:
+def test_unrelated_matrices_sit_at_the_unrelated_level(shape: tuple[int, int]) -> None:
     W, _ = pair(shape, 0, seed=1)
     X, _ = pair(shape, 0, seed=2)
     assert statistics(W, X).nf == pytest.approx(unrelated_nf(shape, min(shape)), rel=0.02)
 
 
-def test_a_row_permuted_copy_looks_like_a_stranger() -> None:
+def test_a_row_permuted_copy_looks_unrelated() -> None:
     W, _ = pair((150, 150), 0)
     shuffled = W[torch.randperm(150, generator=torch.Generator().manual_seed(0))]
     assert statistics(W, shuffled).nf == pytest.approx(1.414, rel=0.03)
@@ -132,9 +162,9 @@ def test_the_analytic_null_matches_simulation_for_well_conditioned_matrices(
 ) -> None:
     W = matrix_with(np.linspace(1, 0.2, min(shape)), *shape, seed=3)
     norm = float(change * W.norm())
-    noisy = gaussian_step(W, norm, seed=4)
+    noisy = gaussian_perturbation(W, norm, seed=4)
     assert float((noisy - W).norm()) == pytest.approx(norm)
-    simulated = nf_of(overlaps(W, decompose(W), noisy, decompose(noisy)))
+    simulated = nf_of(MatrixPair(W, noisy, decompose(W), decompose(noisy)))
     assert null_nf(decompose(W).singular_values, norm, shape) == pytest.approx(simulated, rel=0.25)
     if shape[0] == shape[1]:
         assert null_nf(decompose(W).singular_values, norm, shape) == pytest.approx(simulated, rel=0.05)
@@ -144,6 +174,31 @@ def test_nulls_are_capped_at_the_unrelated_level_and_zero_without_a_change() -> 
     s = torch.linspace(1, 1e-6, 50)
     assert null_nf(s, 10.0, (50, 50)) == unrelated_nf((50, 50), 50)
     assert null_nf(s, 0.0, (50, 50)) == 0.0
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e160])
+def test_the_analytic_null_knows_no_units(scale: float) -> None:
+    s = torch.linspace(2, 0.5, 40, dtype=torch.float64)
+    assert null_nf(scale * s, scale * 0.1, (40, 60)) == pytest.approx(null_nf(s, 0.1, (40, 60)), rel=1e-12)
+
+
+def test_the_analytic_null_of_a_nearly_singular_matrix_is_its_sum_over_unequal_pairs() -> None:
+    s = torch.tensor([1.0, 1e-9], dtype=torch.float64)
+    expected = (2 * 1e-6 / (2 * 4) * 2 / (1 + 1e-9) ** 2) ** 0.5
+    assert null_nf(s, 1e-3, (2, 2)) == pytest.approx(expected, rel=1e-9)
+    assert null_nf(torch.zeros(3, dtype=torch.float64), 1.0, (3, 3)) == unrelated_nf((3, 3), 3)
+
+
+def test_the_unrelated_level_of_rank_deficient_matrices() -> None:
+    """Mean of NF^2 over unrelated pairs of rank r is 1 + r^2 / (m n)."""
+    shape, rank = (120, 80), 24
+    found = []
+    for seed in range(6):
+        pairs = [matrix_with(np.linspace(2, 1, rank), *shape, seed=2 * seed + i) for i in (0, 1)]
+        found.append(statistics(*pairs).nf)
+    assert float(np.sqrt(np.mean(np.square(found)))) == pytest.approx(unrelated_nf(shape, rank), rel=0.01)
+    assert unrelated_nf((80, 80), 80) == pytest.approx(2**0.5)
+    assert unrelated_nf((160, 80), 80) == pytest.approx(1.5**0.5)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -180,7 +235,7 @@ def test_a_zero_matrix_has_no_rotation() -> None:
 def test_different_shapes_are_refused() -> None:
     W, X = torch.randn(4, 4), torch.randn(4, 5)
     with pytest.raises(MatrixError, match=r"\(4, 4\) and \(4, 5\)"):
-        overlaps(W, decompose(W), X, decompose(X))
+        MatrixPair(W, X)
 
 
 @pytest.mark.parametrize("r", [5, 64, 100, 257])
@@ -198,9 +253,8 @@ def test_square_matrices_get_more_draws_because_their_null_scatters_more() -> No
     def scatter(shape: tuple[int, int]) -> float:
         W, _ = pair(shape, 0.0)
         base, norm = decompose(W), 0.02 * float(W.norm())
-        found = [
-            nf_of(overlaps(W, base, N, decompose(N))) for N in (gaussian_step(W, norm, seed) for seed in range(50, 58))
-        ]
+        draws = [gaussian_perturbation(W, norm, seed) for seed in range(50, 58)]
+        found = [nf_of(MatrixPair(W, noisy, base, decompose(noisy))) for noisy in draws]
         return float(np.std(found) / np.mean(found))
 
     assert scatter((120, 120)) > 5 * scatter((120, 480))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from rotoscale import MatrixError, row_change, scale_statistics, tensor_change
+from rotoscale import MatrixError, row_change, scale_statistics, spectrum, tensor_change
 from rotoscale.reading import read_comparison
 
 
@@ -85,13 +87,38 @@ def test_changes_agree_with_numpy() -> None:
     assert tensor_change(torch.zeros(3), torch.ones(3)).relative_change is None
 
 
+def test_a_tensor_with_nan_has_no_largest_change_to_speak_of() -> None:
+    b, p = torch.ones(2**20), torch.ones(2**20)
+    p[0], p[-1] = torch.nan, 3.0
+    assert math.isnan(tensor_change(b, p).largest_change)
+    assert math.isnan(tensor_change(p, p).largest_change)
+    assert tensor_change(p, p).identical_share == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.float8_e4m3fn, torch.int64])
+def test_identical_means_the_same_bits(dtype: torch.dtype) -> None:
+    p = torch.tensor([0.0, 1.0, 2.0, 3.0]).to(dtype)
+    b = torch.tensor([-0.0, 1.0, 2.0, 3.0]).to(dtype)
+    assert tensor_change(b, p).identical_share == (0.75 if dtype.is_floating_point else 1)
+    assert tensor_change(b.float(), p).identical_share == (0.75 if dtype.is_floating_point else 1)
+    assert tensor_change(b, p).largest_change == 0
+
+
+def test_the_effective_rank_is_exact_to_double_precision() -> None:
+    s = torch.linspace(3, 0.1, 37, dtype=torch.float64)
+    share = s.numpy() / s.numpy().sum()
+    expected = np.exp(-(share * np.log(share)).sum())
+    assert spectrum(s).effective_rank == pytest.approx(expected, rel=1e-14)
+    assert spectrum(torch.ones(1000)).effective_rank == pytest.approx(1000, rel=1e-13)
+
+
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
         ({"relative_change": 0.0}, "nothing was changed"),
         ({"nf": 0.001}, "unchanged"),
         ({"nf_over_unrelated": 0.97}, "does not descend"),
-        ({"nf_over_null": 0.7}, "turned together more"),
+        ({"nf_over_null": 0.7}, "rotated together more"),
         ({"nf_over_null": 1.0}, "as noise of the same size"),
         ({"nf_over_null": 1.4}, "came apart"),
         ({"alpha": 0.98}, "weight decay"),

@@ -1,9 +1,24 @@
 """Where the matrices of each architecture live, as data.
 
-One YAML per layout. To add a model type whose tensors are named like an existing one's, add a line under its
+One YAML file per layout. To add a model type whose tensors are named like an existing one's, add a line under its
 ``model_types``; for a new layout, add a file. Nothing else changes.
 
-    extends: llama                  take over every key of that file that is not given here (blocks: block by block)
+A file may lie here, or in a folder of your own that the environment variable ROTOSCALE_ARCHITECTURES names:
+
+    export ROTOSCALE_ARCHITECTURES=~/architectures      # read at every start, *.yaml and *.yml
+
+Files of your own may extend those that ship here. They add model types; one that is described already, and a file name
+that is taken, are errors that name both files. Any mistake is answered with the file, the line, the key and what was
+expected. The smallest file adds a model whose tensors are called as in Llama:
+
+    extends: llama
+    model_types:
+      my_model: {}
+
+The keys of a file:
+
+    extends: llama                  take over every key of that file but model_types where none is given here; blocks
+                                    and sizes one by one (a block given as nothing, `mlp:`, is left out)
     model_types:                    the `model_type` words of config.json that this file describes,
       qwen3: {head_dim: 128}        with the values transformers assumes where config.json is silent
     prefixes: ["model.", ""]        where the decoder may sit; the canonical name of a tensor is without them

@@ -126,7 +126,10 @@ REFUSED = {
     "lora_alpha": {"lora_alpha": None},
     "expected tables": {"rank_pattern": [1]},
     "repeated group": {"alpha_pattern": {"(a+)+$": 3}},
-    "too many repeats": {"rank_pattern": {".*.*.*.*x": 3}},
+    "counted": {"rank_pattern": {"q_proj{1,40}": 3}},
+    "expected at most 1024": {"alpha_pattern": {f"q_proj{number}": 3 for number in range(1025)}},
+    "characters in all": {"alpha_pattern": {"q" * 500 + str(number): 3 for number in range(200)}},
+    "longer than 512": {"alpha_pattern": {"q" * 513: 3}},
     "cannot be used": {"rank_pattern": {"q_proj(": 3}},
 }
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from checkpoint_zoo import Example, read_raw, write_raw
 from safetensors.torch import load_file, save_file
 
@@ -34,6 +35,7 @@ from resources.checkpoints import (
     UnsafePath,
     open_checkpoint,
 )
+from resources.checkpoints.header import read_header
 from rotoscale.errors import RotoscaleError
 
 Copy = Callable[[str], Path]
@@ -63,7 +65,7 @@ def _fails(folder: Path, error: type[Exception], *words: str) -> str:
     for word in words:
         assert word in message, (word, message)
     assert re.search(
-        r"\b(Download|Restore|Use|Copy|Give|Convert|Describe|Keep|Check|Replace|Export|Start)\b", message
+        r"\b(Download|Restore|rename|Use|Copy|Give|Convert|Describe|Keep|Check|Replace|Export|Start)\b", message
     ), message
     return message
 
@@ -141,6 +143,38 @@ def test_headers_that_are_no_headers(folder: Path, case: str) -> None:
     _fails(folder, error, words)
 
 
+def _fails_in_little_memory(folder: Path, error: type[Exception], *words: str, file: Path) -> None:
+    """Refused with the memory that the file itself takes and 16 MB; what is parsed first takes twenty times that."""
+    tracemalloc.start()
+    _fails(folder, error, *words)
+    assert tracemalloc.get_traced_memory()[1] < min(file.stat().st_size, 40 * 2**20) + 16 * 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("lists", "data", "words"), [(30, 0, "at most"), (10, 2**27, "values"), (1, 0, "less header")])
+def test_headers_of_empty_lists(folder: Path, lists: int, data: int, words: str) -> None:
+    """Millions of lists in three bytes each, with and without (sparse) data to go with so long a header."""
+    write_raw(folder / WEIGHTS, b'{"a":[' + b"[]," * (lists * 10**6) + b"[]]}", b"")
+    os.truncate(folder / WEIGHTS, (folder / WEIGHTS).stat().st_size + data)
+    _fails_in_little_memory(folder, CorruptHeader, words, file=folder / WEIGHTS)
+
+
+def test_a_large_header_of_real_tensors_is_read(tmp_path: Path) -> None:
+    """15,000 small tensors: more than a megabyte of header, in front of as much data."""
+    size = 2 * 64
+    header = {
+        f"model.layers.{number}.mlp.weight": {
+            "dtype": "BF16",
+            "shape": [8, 8],
+            "data_offsets": [number * size, (number + 1) * size],
+        }
+        for number in range(15_000)
+    }
+    write_raw(tmp_path / WEIGHTS, header, bytes(size * len(header)))
+    assert (tmp_path / WEIGHTS).stat().st_size > size * len(header) + 2**20
+    assert [entry.name for entry in read_header(tmp_path / WEIGHTS).tensors] == list(header)
+
+
 FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "dtype": ({"dtype": "F99"}, "expected a dtype"),
     "dtype type": ({"dtype": 7}, "expected a dtype"),
@@ -213,8 +247,6 @@ def test_missing_shard(shards: Path) -> None:
     victim = sorted(shards.glob("model-*.safetensors"))[1]
     victim.unlink()
     _fails(shards, MissingShard, victim.name)
-    (shards / INDEX).unlink()
-    _fails(shards, MissingShard, victim.name)
 
 
 def test_index_naming_absent_tensors(shards: Path) -> None:
@@ -265,10 +297,61 @@ def test_an_index_of_absurd_size_is_not_read(shards: Path) -> None:
     _fails(shards, BadIndex, "expected at most")
 
 
-def test_unnumbered_files_are_not_guessed_at(shards: Path) -> None:
+@pytest.mark.parametrize(("lists", "words"), [(20, "at most"), (5, "values")])
+def test_indexes_of_empty_lists(shards: Path, lists: int, words: str) -> None:
+    (shards / INDEX).write_bytes(b'{"weight_map":[' + b"[]," * (lists * 10**6) + b"[]]}")
+    _fails_in_little_memory(shards, BadIndex, words, file=shards / INDEX)
+
+
+def test_configurations_of_empty_lists(folder: Path) -> None:
+    (folder / "config.json").write_bytes(b'{"a":[' + b"[]," * (2 * 10**6) + b"[]]}")
+    _fails_in_little_memory(folder, BadConfig, "values", file=folder / "config.json")
+
+
+def _transformers_reads(folder: Path) -> torch.Tensor:
+    """The first embedding row of what ``from_pretrained`` makes of the folder."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True)
+    return model.get_input_embeddings().weight[0]
+
+
+def test_a_file_under_another_name_is_not_the_model(folder: Path) -> None:
+    """transformers passes weights.safetensors over and loads the pickle beside it: the scores would be of that one."""
+    tensors = load_file(folder / WEIGHTS)
+    (folder / WEIGHTS).rename(folder / "weights.safetensors")
+    _fails(folder, MissingShard, "weights.safetensors", f"rename it to {WEIGHTS}")
+    with pytest.raises(OSError, match="no file named"):
+        _transformers_reads(folder)
+    pickled = tensors | {"model.embed_tokens.weight": tensors["model.embed_tokens.weight"] + 1}
+    torch.save(pickled, folder / "pytorch_model.bin")
+    assert not torch.equal(_transformers_reads(folder), tensors["model.embed_tokens.weight"][0])
+    _fails(folder, MissingShard, "weights.safetensors", "it would load pytorch_model.bin instead")
+
+
+def test_shards_without_their_index_are_not_loaded(shards: Path) -> None:
     (shards / INDEX).unlink()
-    save_file({"a": torch.ones(1)}, shards / "other.safetensors")
-    _fails(shards, BadIndex, "none is clearly the model")
+    with pytest.raises(OSError, match="no file named"):
+        _transformers_reads(shards)
+    _fails(shards, MissingShard, "model-00001", f"Download {INDEX} too")
+
+
+def test_the_index_that_transformers_reads_is_the_only_one(shards: Path) -> None:
+    """Another tool's index and a maker's own copy of the weights lie beside it: the choice depends on no order."""
+    content = open_checkpoint(shards).content_hash()
+    for name in ("consolidated.safetensors.index.json", "a.safetensors.index.json", "z.safetensors.index.json"):
+        (shards / name).write_text('{"weight_map": {"a": "nothing.safetensors"}}')
+    save_file({"a": torch.ones(1)}, shards / "consolidated.safetensors")
+    assert open_checkpoint(shards).content_hash() == content
+
+
+def test_a_configuration_that_names_other_weights(folder: Path) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    other = tensors | {"model.embed_tokens.weight": tensors["model.embed_tokens.weight"] + 1}
+    save_file(other, folder / "other.safetensors", {"format": "pt"})
+    _configure(folder, transformers_weights="other.safetensors")
+    assert torch.equal(_transformers_reads(folder), other["model.embed_tokens.weight"][0])
+    _fails(folder, BadConfig, "transformers_weights", "'other.safetensors'", WEIGHTS)
+    _configure(folder, transformers_weights=WEIGHTS)
+    open_checkpoint(folder).verify()
 
 
 # --- paths -----------------------------------------------------------------------------------------------------------

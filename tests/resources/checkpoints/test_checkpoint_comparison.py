@@ -15,11 +15,11 @@ import torch
 from checkpoint_zoo import EXPERTS, Example, example
 from safetensors.torch import load_file, save_file
 
-from assets.structure import compare_pair
+from assets.groups import open_workspace
+from assets.structure.comparison import compare_pair
 from resources.checkpoints import open_checkpoint
 from resources.families import register_local
 from resources.settings import Settings
-from resources.workspace import Workspace
 from rotoscale.errors import MatrixError
 
 Zoo = Callable[[str], Example]
@@ -33,7 +33,7 @@ def compare(tmp_path: Path) -> Callable[[Path, Path], Rows]:
     def rows(base: Path, post: Path) -> Rows:
         settings = Settings(data=tmp_path / "data", families=tmp_path / "no-families")
         first, second = register_local(settings.local_families, str(base), str(post), shipped=[settings.families])
-        space = Workspace(settings)
+        space = open_workspace(settings)
         for entry in (first, second):
             ready = {"model_id": entry.id, "status": "ready", "content_hash": "not asked for here"}
             space.tables.write("models", entry.id, [ready], run_id="test", code_version="test")

@@ -1,0 +1,104 @@
+"""What Dagster does by itself: fill what is out of date by the rule of `freshness`, and publish what is new.
+
+The conditions are states, not events: nothing is forgotten that happens while a run or the daemon is busy or down.
+Only models of automatic families are filled; a pair that somebody compared once stays as it was asked for.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Set
+from datetime import datetime
+from functools import lru_cache
+
+import dagster as dg
+from dagster._core.definitions.events import AssetKeyPartitionKey
+
+from assets.freshness import pending
+from assets.groups import SETTINGS_GROUP, model_assets, open_workspace
+from resources.settings import load_settings
+from rotoscale.errors import RotoscaleError
+
+# Conditions of our own need a sensor in the code location, which this version calls beta.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+
+class OutOfDate(dg.AutomationCondition):
+    """True for the partitions of an asset that `rotoscale run` would make too."""
+
+    @property
+    def name(self) -> str:
+        """How the UI names the condition."""
+        return "out_of_date"
+
+    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
+        """The candidates among the models of automatic families whose rows are missing or out of date."""
+        waiting = _waiting(context.asset_graph_view.effective_dt).get(context.key.to_user_string(), frozenset())
+        known = waiting & set(context.candidate_subset.expensively_compute_partition_keys())
+        view, key = context.asset_graph_view, context.key
+        subset = view.get_asset_subset_from_asset_partitions(
+            key, {AssetKeyPartitionKey(key, partition) for partition in known}
+        )
+        return dg.AutomationResult(context, subset)
+
+
+class Unpublished(dg.AutomationCondition):
+    """True while there are finished tables that the published file does not hold."""
+
+    @property
+    def name(self) -> str:
+        """How the UI names the condition."""
+        return "unpublished"
+
+    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
+        """The whole asset, or nothing."""
+        space = open_workspace(load_settings())
+        is_new = any(space.tables.files(table) for table in space.tables.contract) and not space.published_is_current()
+        return dg.AutomationResult(context, context.candidate_subset if is_new else context.get_empty_subset())
+
+
+@lru_cache(maxsize=1)
+def _waiting(tick: datetime) -> dict[str, Set[str]]:
+    """Models that wait, by asset; judged once per tick. Files that changed are not hashed here: they wait too."""
+    found: dict[str, set[str]] = {name: set() for name in model_assets()}
+    try:
+        space = open_workspace(load_settings())
+        for entry in space.wanted():
+            for asset in pending(space, entry.id, read=False):
+                found[asset].add(entry.id)
+    except RotoscaleError:
+        return {}  # a family file with a typo: the sensor of registered models reports it
+    return dict(found)
+
+
+_SETTINGS = dg.AssetSelection.groups(SETTINGS_GROUP, include_sources=True)
+"""What the sensor observes is no asset to wait for: the rule of `freshness` has judged it already."""
+
+
+def fill_out_of_date() -> dg.AutomationCondition:
+    """For assets with a partition per model: fill what is out of date, once what it needs is there or on its way.
+
+    What failed is not tried again by itself.
+    """
+    return (
+        OutOfDate()
+        & ~dg.AutomationCondition.in_progress()
+        & ~dg.AutomationCondition.execution_failed()
+        & ~dg.AutomationCondition.any_deps_missing().ignore(_SETTINGS)
+        & ~dg.AutomationCondition.any_deps_in_progress()
+    )
+
+
+def publish_what_is_new() -> dg.AutomationCondition:
+    """For the published file."""
+    return Unpublished() & ~dg.AutomationCondition.in_progress() & ~dg.AutomationCondition.execution_failed()
+
+
+automation_sensor = dg.AutomationConditionSensorDefinition(
+    "fill_out_of_date",
+    target=dg.AssetSelection.all(),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+    use_user_code_server=True,
+    emit_backfills=False,
+)

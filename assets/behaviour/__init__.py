@@ -1,0 +1,1 @@
+"""Asset group `behaviour`: edited checkpoints and what they can do."""

@@ -1,0 +1,8 @@
+"""Dagster definitions of the group `behaviour`."""
+
+import dagster as dg
+
+from assets.behaviour.edits import edited_checkpoints
+from assets.behaviour.scores import evaluation_scores
+
+defs = dg.Definitions(assets=[edited_checkpoints, evaluation_scores])

@@ -1,0 +1,97 @@
+"""The asset `edited_checkpoints`: one change put back or broken per edit, and the controls that go with it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from assets.materializing import WorkspaceResource, check_spec, dashboard_link, materializing, spec
+from resources import workers
+from resources.workspace import Workspace
+
+
+class EditConfig(dg.Config):
+    """Which edits to make now; the others stay as they are."""
+
+    recipes: list[str] = []  # noqa: RUF012 (pydantic copies it)
+    """Names of recipes, such as disrupt-left; empty means all that the family wants."""
+
+
+@dg.multi_asset(
+    specs=[
+        spec(
+            "edited_checkpoints",
+            "behaviour",
+            "Edited checkpoints of a descendant, with their noise controls; a base has none.",
+            "safetensors",
+        )
+    ],
+    check_specs=[
+        check_spec(
+            "edited_checkpoints",
+            "restored_is_closer",
+            "What restores a side is nearer to the post model than what breaks it.",
+        )
+    ],
+)
+def edited_checkpoints(
+    context: dg.AssetExecutionContext, config: EditConfig, workspace: WorkspaceResource
+) -> dg.MaterializeResult:
+    """Make the edited checkpoints of one model."""
+    with materializing(context, workspace, "edited_checkpoints") as run:
+        rows, complete = edit_model(run.space, run.model, config.recipes or None)
+        run.write({"edited_checkpoints": rows}, complete=complete)
+    return run.result(
+        "edited_checkpoints",
+        {
+            "dagster/row_count": len(rows),
+            "failed": sum(row["status"] != "ready" for row in rows),
+            "bytes_on_disk": sum(row.get("bytes") or 0 for row in rows if row["path"]),
+            "edits": _edit_table(rows),
+            "rows": run.table_path("edited_checkpoints"),
+            "dashboard": dashboard_link("edits", run.model),
+        },
+        [_restored_is_closer(rows)],
+        complete=complete,
+    )
+
+
+def edit_model(space: Workspace, model: str, recipes: Sequence[str] | None = None) -> tuple[list[dict[str, Any]], bool]:
+    """Rows of `edited_checkpoints` of one model, and whether all that were wanted are among them."""
+    from resources.evaluation.behaviour import Evaluation, make_edits
+
+    from resources.edits.shelf import Shelf
+
+    workers.release()  # edits are made in this process, which wants the memory
+    shelf = Shelf(space, model)
+    return make_edits(shelf, recipes, lambda rows: Evaluation(space, shelf, rows))
+
+
+def _restored_is_closer(rows: Sequence[dict[str, Any]]) -> dg.AssetCheckResult:
+    """Compare the weight errors of what restores with those of what breaks, in the same scope and without options."""
+    error = {row["label"]: row["weight_error"] for row in rows if row.get("weight_error") is not None}
+    pairs = [
+        (error[name], error[broken])
+        for name in error
+        if name.startswith("restore") and (broken := name.replace("restore", "disrupt")) in error
+    ]
+    return dg.AssetCheckResult(
+        check_name="restored_is_closer",
+        asset_key="edited_checkpoints",
+        passed=all(restored <= broken for restored, broken in pairs),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={name: value for name, value in error.items() if "disrupt" in name or "restore" in name},
+    )
+
+
+def _edit_table(rows: Sequence[dict[str, Any]]) -> dg.MetadataValue:
+    lines = ["| edit | control | weight error | base error | state |", "|---|---|---|---|---|"]
+    for row in rows:
+        errors = [_number(row.get(name)) for name in ("weight_error", "base_error")]
+        state = row["status_reason"] or ("kept" if row["path"] else "scored and deleted")
+        lines.append(f"| {row['label']} | {'yes' if row['is_control'] else ''} | {' | '.join(errors)} | {state} |")
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,103 @@
+"""The asset `evaluation_scores`: what a model, its edits and their controls can do, document by document."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+from resources.evaluation.behaviour import Behaviour
+
+from assets.materializing import WorkspaceResource, check_spec, dashboard_link, materializing, spec
+from resources import workers
+from resources.workspace import Workspace
+
+
+class EvaluationConfig(dg.Config):
+    """Which tasks to score now; results of the others are taken from earlier runs."""
+
+    tasks: list[str] = []  # noqa: RUF012 (pydantic copies it)
+    """Names of tasks of the family; empty means all."""
+
+
+@dg.multi_asset(
+    specs=[
+        spec(
+            "evaluation_scores",
+            "behaviour",
+            "Scores of a model, its edits and its controls, compared document by document, and what they write.",
+            "torch",
+        )
+    ],
+    check_specs=[
+        check_spec(
+            "evaluation_scores",
+            "same_documents",
+            "Every subject of a task was scored on the same number of documents.",
+        )
+    ],
+)
+def evaluation_scores(
+    context: dg.AssetExecutionContext, config: EvaluationConfig, workspace: WorkspaceResource
+) -> dg.MaterializeResult:
+    """Score one model with its edits and controls."""
+    with materializing(context, workspace, "evaluation_scores") as run:
+        found = evaluate_model(run.space, run.model, config.tasks or None)
+        run.write(found.tables, complete=found.complete)
+    scores = found.tables["evaluation_scores"]
+    failed = [row for row in scores if row["status"] != "ready"]
+    return run.result(
+        "evaluation_scores",
+        {
+            "dagster/row_count": len(scores),
+            "failed": len(failed),
+            "scores": _score_table(scores),
+            "contrasts": len(found.tables["evaluation_contrasts"]),
+            "dashboard": dashboard_link("edits", run.model),
+            **({"first_failure": failed[0]["status_reason"]} if failed else {}),
+            **({"without_probes": found.trouble} if found.trouble else {}),
+        },
+        [_same_documents(scores)],
+        complete=found.complete,
+    )
+
+
+def evaluate_model(space: Workspace, model: str, tasks: Sequence[str] | None = None) -> Behaviour:
+    """Rows of the behaviour tables of one model, and whether nothing failed or was left out."""
+    from resources.evaluation.behaviour import Evaluation
+
+    from resources.edits.shelf import Shelf
+
+    workers.release()
+    edits = space.tables.read("edited_checkpoints", model)
+    return Evaluation(space, Shelf(space, model), edits, tasks).run()
+
+
+def _same_documents(rows: Sequence[dict[str, Any]]) -> dg.AssetCheckResult:
+    counts: dict[str, set[int]] = {}
+    for row in rows:
+        if row["status"] == "ready":
+            counts.setdefault(row["task"], set()).add(row["n_samples"])
+    uneven = {task: sorted(found) for task, found in counts.items() if len(found) > 1}
+    return dg.AssetCheckResult(
+        check_name="same_documents",
+        asset_key="evaluation_scores",
+        passed=not uneven,
+        metadata={"tasks": len(counts), "uneven": str(uneven)},
+    )
+
+
+def _score_table(rows: Sequence[dict[str, Any]]) -> dg.MetadataValue:
+    primary = [row for row in rows if row["is_primary"]]
+    tasks = list(Counter(row["task"] for row in primary))
+    lines = ["| subject | " + " | ".join(tasks) + " |", "|---|" + "---|" * len(tasks)]
+    for subject in dict.fromkeys(row["subject_id"] for row in primary):
+        values = {row["task"]: row for row in primary if row["subject_id"] == subject}
+        cells = [_score(values.get(task)) for task in tasks]
+        lines.append(f"| {subject} | " + " | ".join(cells) + " |")
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def _score(row: dict[str, Any] | None) -> str:
+    if row is None or row["status"] != "ready":
+        return "failed" if row else ""
+    return f"{row['value']:.4g} ± {row['stderr']:.2g}" if row["stderr"] is not None else f"{row['value']:.4g}"

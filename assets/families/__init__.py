@@ -1,0 +1,1 @@
+"""Asset group `families`: the published DuckDB file."""

@@ -1,0 +1,32 @@
+"""The asset `warehouse`: the published DuckDB file that the dashboard, the command line and notebooks read."""
+
+import dagster as dg
+
+from assets.automation import publish_what_is_new
+from assets.groups import model_assets
+from assets.materializing import WorkspaceResource, failure
+from rotoscale.errors import RotoscaleError
+
+
+@dg.asset(
+    group_name="families",
+    kinds={"duckdb"},
+    deps=[dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping()) for name in model_assets()],
+    code_version="warehouse-1",
+    automation_condition=publish_what_is_new(),
+    pool="warehouse",
+)
+def warehouse(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    """All tables published together as one read-only DuckDB file under a new name."""
+    try:
+        published = workspace.open().publish()
+    except RotoscaleError as error:
+        raise failure(error) from error
+    return dg.MaterializeResult(
+        metadata={
+            "version": published.version,
+            "path": dg.MetadataValue.path(published.path),
+            "bytes": published.path.stat().st_size,
+            **{f"rows_{table}": rows for table, rows in published.rows.items() if rows},
+        }
+    )

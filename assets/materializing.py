@@ -1,0 +1,187 @@
+"""What every asset shares: the partition set, its declaration in Dagster's terms, one materialization of a model."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+import dagster as dg
+
+from assets.automation import fill_out_of_date
+from assets.freshness import asset_fingerprint
+from assets.groups import SETTINGS_GROUP, Asset, model_assets, open_workspace, tables_of
+from assets.models.catalogue import ensure_catalogued
+from resources import progress
+from resources.families import ModelEntry
+from resources.settings import load_settings
+from resources.workspace import Workspace
+from rotoscale.errors import RotoscaleError
+
+# Partitioned checks are marked as preview; they work in the versions that pyproject admits.
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+
+models = dg.DynamicPartitionsDefinition(name="models")
+"""One partition is one checkpoint; a base is a model like any other."""
+
+
+class ChangedMeanwhile(RotoscaleError):  # noqa: N818 (reads as what it says)
+    """What an asset was made from is not what it was when the work began."""
+
+
+class WorkspaceResource(dg.ConfigurableResource):
+    """The project's folders; empty values are taken from the environment (see resources/settings.py)."""
+
+    data: str = ""
+    families: str = ""
+
+    def open(self) -> Workspace:
+        """The workspace that this process works in."""
+        given = {"data": self.data, "families": self.families}
+        return open_workspace(load_settings(**{name: folder for name, folder in given.items() if folder}))
+
+
+def spec(name: str, group: str, text: str, *kinds: str) -> dg.AssetSpec:
+    """The declared asset `name` as Dagster takes it, with the rule by which the automation fills it."""
+    asset = model_assets()[name]
+    return dg.AssetSpec(
+        name,
+        deps=[*asset.after, *([asset.settings_from] if asset.settings_from else [])],
+        group_name=group,
+        kinds={*kinds, "parquet"},
+        code_version=asset.version,
+        partitions_def=models,
+        automation_condition=fill_out_of_date(),
+        description=text,
+    )
+
+
+def settings_specs() -> list[dg.AssetSpec]:
+    """What lies outside Dagster and decides whether rows hold, so that its UI shows what a change makes stale."""
+    names = dict.fromkeys(asset.settings_from for asset in model_assets().values() if asset.settings_from)
+    return [
+        dg.AssetSpec(
+            name,
+            group_name=SETTINGS_GROUP,
+            partitions_def=models,
+            description="Observed by the sensor of registered models; a new version makes what depends on it stale.",
+        )
+        for name in names
+    ]
+
+
+def check_spec(asset: str, name: str, text: str) -> dg.AssetCheckSpec:
+    """A check of one model's rows."""
+    return dg.AssetCheckSpec(name, asset=asset, description=text, partitions_def=models)
+
+
+@dataclass
+class Materialization:
+    """One model's pass through one step, which may hold several assets made together.
+
+    What the rows are made from is fingerprinted before the work and again before the first row is written, so that
+    weights or settings that change in between cannot pass for current.
+    """
+
+    context: dg.AssetExecutionContext
+    space: Workspace
+    entry: ModelEntry
+    fingerprints: dict[str, str]
+    _confirmed: bool = field(default=False, init=False)
+
+    @property
+    def model(self) -> str:
+        """The model's id, which is the partition key."""
+        return self.entry.id
+
+    @cached_property
+    def assets(self) -> list[str]:
+        """The assets that are asked for: of a step that can make several, perhaps only some."""
+        chosen = {key.to_user_string() for key in self.context.selected_asset_keys}
+        return [name for name in self.fingerprints if name in chosen]
+
+    def write(self, rows: Mapping[str, Sequence[Mapping[str, Any]]], *, complete: bool = True) -> None:
+        """Replace the model's rows in some tables, stamped with this run; tables of assets not asked for are left.
+
+        Rows that are not `complete` are kept and count as out of date, so that another run goes on.
+
+        Raises ChangedMeanwhile when what the rows were made from has changed since the work began.
+        """
+        self._confirm()
+        for name in self.assets:
+            for table in tables_of(name):
+                if table in rows:
+                    self.space.tables.write(
+                        table,
+                        self.model,
+                        rows[table],
+                        run_id=self.context.run_id,
+                        code_version=model_assets()[name].version,
+                        fingerprint=self.fingerprints[name] if complete else "",
+                    )
+
+    def _confirm(self) -> None:
+        if self._confirmed:
+            return
+        for name, before in self.fingerprints.items():
+            if asset_fingerprint(self.space, self.entry, model_assets()[name]) != before:
+                raise ChangedMeanwhile(
+                    f"{self.model}: weights, family file or settings changed while {name} was made from them; run again"
+                )
+        self._confirmed = True
+
+    def result(
+        self,
+        asset: str,
+        metadata: Mapping[str, Any],
+        checks: Sequence[dg.AssetCheckResult] = (),
+        *,
+        complete: bool = True,
+    ) -> dg.MaterializeResult:
+        """What Dagster is told of one asset; its data version is what the rows were made from."""
+        version = self.fingerprints[asset] if complete else f"incomplete-{self.context.run_id}"
+        return dg.MaterializeResult(
+            asset_key=asset, metadata=dict(metadata), check_results=list(checks), data_version=dg.DataVersion(version)
+        )
+
+    def table_path(self, table: str) -> dg.MetadataValue:
+        """Where the rows of a table lie."""
+        return dg.MetadataValue.path(self.space.tables.path(table, self.model))
+
+
+@contextmanager
+def materializing(
+    context: dg.AssetExecutionContext, workspace: WorkspaceResource, *assets: str
+) -> Iterator[Materialization]:
+    """One pass over the model of this partition; errors about the user's input end the run with their own sentence.
+
+    Models whose weights are read are catalogued first: the automation may start a descendant's run before its base's.
+    """
+    try:
+        space = workspace.open()
+        entry = space.registry.model(context.partition_key)
+        with progress.logging_to(context.log.info):
+            declared: list[Asset] = [model_assets()[name] for name in assets]
+            for model in dict.fromkeys(model for asset in declared for model in (entry.id, *asset.reads(entry))):
+                ensure_catalogued(space, model, context.run_id)
+            yield Materialization(
+                context, space, entry, {asset.name: asset_fingerprint(space, entry, asset) for asset in declared}
+            )
+    except RotoscaleError as error:
+        raise failure(error) from error
+
+
+def dashboard_link(page: str, model_id: str) -> dg.MetadataValue:
+    """Where the dashboard that `rotoscale ui` starts shows this model."""
+    address = os.environ.get("ROTOSCALE_DASHBOARD_URL", "http://127.0.0.1:8501")
+    return dg.MetadataValue.url(f"{address}/{page}?model={quote(model_id)}")
+
+
+def failure(error: RotoscaleError) -> dg.Failure:
+    """An error about the user's input as Dagster shows it: the sentence itself, and no retries."""
+    return dg.Failure(description=str(error), allow_retries=False)

@@ -1,0 +1,1 @@
+"""Asset group `models`: every checkpoint resolved, validated and catalogued."""

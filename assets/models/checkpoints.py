@@ -1,0 +1,54 @@
+"""The asset `checkpoints`: every checkpoint resolved, validated and catalogued, or quarantined with its reason."""
+
+import dagster as dg
+
+from assets.materializing import WorkspaceResource, check_spec, failure, spec
+from assets.models.catalogue import catalogue, registered, store
+from resources import progress
+from rotoscale.errors import RotoscaleError
+
+
+@dg.multi_asset(
+    specs=[
+        spec(
+            "checkpoints",
+            "models",
+            "A checkpoint (local folder, Hub snapshot, adapter on its base) resolved, verified and catalogued.",
+            "safetensors",
+        )
+    ],
+    check_specs=[check_spec("checkpoints", "finite_weights", "Every weight of every tensor is a finite number.")],
+)
+def checkpoints(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    """Catalogue one checkpoint; one that cannot be used is quarantined with its reason."""
+    space = workspace.open()
+    try:
+        entry = space.registry.model(context.partition_key)
+    except RotoscaleError as error:
+        raise failure(error) from error
+    try:
+        with progress.logging_to(context.log.info):
+            row = catalogue(space, entry)
+        made_from = store(space, entry, row, context.run_id)
+    except RotoscaleError as error:
+        row = {**registered(entry), "status": "quarantined", "status_reason": str(error)}
+        store(space, entry, row, context.run_id)
+        raise failure(error) from error
+    return dg.MaterializeResult(
+        asset_key="checkpoints",
+        data_version=dg.DataVersion(made_from),
+        metadata={
+            "parameters": row["n_parameters"],
+            "architecture": row["architecture"],
+            "dtype": row["dtype"],
+            "layers": row["n_layers"],
+            "source": row["source"],
+            "revision": row["revision"] or "local",
+            "content_hash": row["content_hash"],
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="finite_weights", passed=True, metadata={"parameters_read": row["n_parameters"]}
+            )
+        ],
+    )

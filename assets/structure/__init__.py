@@ -1,0 +1,1 @@
+"""Asset group `structure`: decompositions and comparisons of weights."""

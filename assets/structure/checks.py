@@ -1,0 +1,73 @@
+"""Asset checks of the group `structure`: the science's own invariants. One that compared nothing says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from resources.checkpoints import UNEXPLAINED
+
+LARGEST_RESIDUAL = 1e-6
+LARGEST_ORTHOGONALITY_ERROR = 2e-6
+
+Rows = Sequence[dict[str, Any]]
+
+
+def reconstruction(rows: Rows) -> dg.AssetCheckResult:
+    """Factors rebuild the weight."""
+    return _bounded("reconstruction", "residual", rows, LARGEST_RESIDUAL)
+
+
+def orthogonality(rows: Rows) -> dg.AssetCheckResult:
+    """Singular vectors are orthonormal."""
+    return _bounded("orthogonality", "orthogonality_error", rows, LARGEST_ORTHOGONALITY_ERROR)
+
+
+def _bounded(check: str, name: str, rows: Rows, bound: float) -> dg.AssetCheckResult:
+    largest = max((row[name] for row in rows), default=None)
+    return _result(
+        check,
+        "decompositions",
+        largest is not None and largest <= bound,
+        {"matrices": len(rows), **({} if largest is None else {name: largest}), "bound": bound},
+    )
+
+
+def positive_scale(rows: Rows) -> dg.AssetCheckResult:
+    """Every scale factor that is defined is a positive finite number."""
+    values = [row["alpha_least_squares"] for row in rows if row["alpha_least_squares"] is not None]
+    bad = [value for value in values if not 0 < value < float("inf")]
+    return _result("positive_scale", "scale_statistics", not bad, {"matrices": len(values), "bad": len(bad)})
+
+
+def numerical_floor(rows: Rows) -> dg.AssetCheckResult:
+    """A model compared with itself has NF exactly 0."""
+    with_itself = [row["nf"] for row in rows if row["model_id"] == row["base_id"] and row["nf"] is not None]
+    found = {"compared_with_itself": len(with_itself), "largest_nf": max(with_itself, default=0.0)}
+    return _result("numerical_floor", "rotation_statistics", not any(with_itself), found, of=len(with_itself))
+
+
+def possible_nf(rows: Rows) -> dg.AssetCheckResult:
+    """NF lies between 0 and 2, and each has its null."""
+    known = [row for row in rows if row["nf"] is not None]
+    impossible = [row for row in known if not 0 <= row["nf"] <= 2]
+    without_null = [row for row in known if row["relative_change"] and row["nf_over_null"] is None]
+    found = {"matrices": len(known), "impossible": len(impossible), "without_null": len(without_null)}
+    return _result("possible_nf", "rotation_statistics", not impossible and not without_null, found, of=len(known))
+
+
+def coverage(rows: Rows) -> dg.AssetCheckResult:
+    """Every tensor of either checkpoint is accounted for."""
+    unexplained = sum(row["parameters"] for row in rows if UNEXPLAINED in row["reason"])
+    found = {"parameters": sum(row["parameters"] for row in rows), "unexplained": unexplained}
+    return _result("coverage", "tensor_changes", bool(rows) and unexplained == 0, found)
+
+
+def _result(
+    check: str, asset: str, passed: bool, found: dict[str, Any], *, of: int | None = None
+) -> dg.AssetCheckResult:
+    """`of`: how many values were looked at; where that is none, the check says that it compared nothing."""
+    note = {"note": "nothing to compare: no row of this kind"} if of == 0 else {}
+    return dg.AssetCheckResult(check_name=check, asset_key=asset, passed=passed, metadata={**found, **note})

@@ -1,0 +1,54 @@
+"""The asset `decompositions`: spectra in the warehouse, factors in the factor store."""
+
+from typing import Any
+
+import dagster as dg
+
+from assets.materializing import WorkspaceResource, check_spec, materializing, spec
+from assets.structure import checks, plots
+from resources.decomposing import DecompositionTask, decompose_matrix
+from resources.workspace import Workspace
+
+
+@dg.multi_asset(
+    specs=[
+        spec(
+            "decompositions",
+            "structure",
+            "Singular value decomposition of every principal matrix; factors go to the factor store.",
+            "torch",
+        )
+    ],
+    check_specs=[
+        check_spec("decompositions", "reconstruction", "Factors rebuild the weight to 1e-6 of its norm."),
+        check_spec("decompositions", "orthogonality", "Singular vectors are orthonormal to 2e-6."),
+    ],
+)
+def decompositions(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    """Decompose every principal matrix of one model."""
+    with materializing(context, workspace, "decompositions") as run:
+        rows = decompose_model(run.space, run.model)
+        run.write({"decompositions": rows})
+    return run.result(
+        "decompositions",
+        {
+            "dagster/row_count": len(rows),
+            "by_matrix": plots.table(rows, ["stable_rank", "effective_rank", "spectral_norm", "seconds"]),
+            "full_svd": sum(row["kernel"] == "full-svd" for row in rows),
+            "spectra": plots.image(plots.spectra(rows)),
+            "rows": run.table_path("decompositions"),
+        },
+        [checks.reconstruction(rows), checks.orthogonality(rows)],
+    )
+
+
+def decompose_model(space: Workspace, model: str) -> list[dict[str, Any]]:
+    """Rows of `decompositions` of one model; matrices whose factors are stored are not decomposed again."""
+    space.facts(model)
+    location = space.location(model)
+    checkpoint = location.open()
+    keys = checkpoint.matrices()
+    tasks = [DecompositionTask(location, key, space.settings.factors, space.settings.device) for key in keys]
+    shapes = [checkpoint.shape(key) for key in keys]
+    rows = space.over_matrices(decompose_matrix, tasks, shapes, f"{model}: decomposing")
+    return [{"model_id": model, **row} for row in rows]

@@ -1,0 +1,8 @@
+"""Dagster definitions of the group `structure`."""
+
+import dagster as dg
+
+from assets.structure.comparison import comparison_statistics
+from assets.structure.decompositions import decompositions
+
+defs = dg.Definitions(assets=[decompositions, comparison_statistics])

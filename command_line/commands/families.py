@@ -1,0 +1,41 @@
+"""`rotoscale families`: what is registered, and how far it is."""
+
+from __future__ import annotations
+
+import click
+
+from command_line.options import workspace_options
+
+
+@click.command()
+@workspace_options
+def families() -> None:
+    """List the registered models: what each is compared with, where it comes from, and how far it is.
+
+    Families are YAML files in families/; models given to `rotoscale compare` are registered in the data folder.
+    """
+    from assets.freshness import pending
+    from assets.groups import model_assets
+    from command_line import show
+    from command_line.running import open_workspace
+
+    space = open_workspace()
+    console = show.output()
+    for family in space.registry.families.values():
+        rows = []
+        for entry in family.models:
+            facts = next(iter(space.tables.read("models", entry.id)), None)
+            if facts and facts["status"] == "quarantined":
+                state = f"quarantined: {facts['status_reason']}"
+            elif facts and facts["status"] == "forgotten":
+                state = "forgotten (runs only when named)"
+            elif facts is None:
+                state = "not started"
+            elif entry.hub:
+                state = "catalogued"  # asking whether a Hub model changed would ask the Hub
+            else:
+                left = pending(space, entry.id)
+                state = f"{len(model_assets()) - len(left)} of {len(model_assets())} assets" if left else "up to date"
+            rows.append([entry.id, entry.method or "", ", ".join(entry.dependencies), entry.source, state])
+        title = f"{family.name}: {family.title}" + ("" if family.automatic else " (runs only when named)")
+        console.print(show.table(title, ["model", "method", "compared with", "source", "state"], rows))

@@ -1,0 +1,82 @@
+"""`rotoscale ui`: the Dagster UI with everything there to materialize, and the dashboard beside it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from command_line.options import workspace_options
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+_LAUNCHED = ".dagster/grpc_info"
+"""Tag of runs that Dagster's own daemon or UI launched; runs of `rotoscale run` beside it have none."""
+
+
+@click.command()
+@workspace_options
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI, on 127.0.0.1.")
+@click.option("--dashboard-port", default=8501, show_default=True, help="Port of the dashboard, on 127.0.0.1.")
+def ui(port: int, dashboard_port: int) -> None:
+    """Start the Dagster UI with its daemon, and the dashboard; stop all with Ctrl-C.
+
+    The daemon materializes what is missing for every model of the automatic families, as soon as it runs.
+    """
+    from command_line import show
+    from command_line.running import open_workspace, prepare_home
+    from command_line.services import Service, require_free, serve
+    from dashboard import launch
+    from resources.settings import PROJECT
+
+    require_free(port, "--port")
+    require_free(dashboard_port, "--dashboard-port")
+    space = open_workspace()
+    prepare_home(space)
+    import dagster as dg
+
+    from assets.models.sensors import add_keys, wanted_keys
+
+    # The servers run in the project's folder, so that relative paths would mean something else to them.
+    os.environ["ROTOSCALE_DATA"] = str(space.settings.data)
+    os.environ["ROTOSCALE_FAMILIES"] = str(space.settings.families)
+    os.environ["ROTOSCALE_DAGSTER_URL"] = f"http://127.0.0.1:{port}"
+    os.environ["ROTOSCALE_DASHBOARD_URL"] = launch.address(dashboard_port)
+    dagster = [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)]
+    logs = space.settings.data / "logs"
+    console = show.output()
+    with dg.DagsterInstance.get() as instance:
+        add_keys(instance, wanted_keys(space))
+        release_runs(instance)
+        console.print(f"Dagster UI: http://127.0.0.1:{port}\nDashboard:  {launch.address(dashboard_port)}")
+        console.print(f"Data in {space.settings.data}, logs in {logs}; Ctrl-C stops both.", soft_wrap=True)
+        serve(
+            [
+                Service(
+                    "Dagster UI",
+                    [*dagster, "-w", str(PROJECT / "workspace.yaml")],
+                    os.environ,
+                    logs / "dagster.log",
+                ),
+                Service("dashboard", launch.command(dashboard_port), launch.environment(), logs / "dashboard.log"),
+            ],
+            PROJECT,
+            before_stop=lambda: release_runs(instance),
+        )
+
+
+def release_runs(instance: dg.DagsterInstance) -> None:
+    """Mark the daemon's unfinished runs as cancelled: without their processes they would stay "started" for good.
+
+    A run left as started holds a slot, and one that fails because it was stopped is not tried again by the
+    automation; a cancelled one is, and finished matrices are kept either way.
+    """
+    import dagster as dg
+
+    unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished)):
+        if _LAUNCHED in run.tags:
+            instance.report_run_canceled(run, message="Stopped together with the UI; it starts again with it.")

@@ -1,0 +1,255 @@
+"""One matrix in two models, with everything that statistics and recipes ask of the pair, worked out on first use.
+
+With T the tall orientation, L and S its long and short vectors (see `Decomposition`) and `T_p = T_b + D`, the overlap
+of the long side's vectors is
+
+    L_b^T L_p = L_b^T T_p S_p / s_p = diag(s_b) (S_b^T S_p) / s_p + L_b^T D S_p / s_p.
+
+A small change goes by the second form, in which the rounding of the large product is relative to the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+
+from rotoscale.decomposition import SINGLE_PRECISION_CONDITION, Decomposition, tall
+from rotoscale.errors import MatrixError
+from rotoscale.linalg import as_matrix, product
+
+_ROWS = 64
+
+
+def row_blocks(*matrices: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """The same few rows of several matrices at a time, for sums and the like.
+
+    Passed through in one piece, a large matrix costs most of its time in fresh memory for what comes in between.
+    """
+    return zip(*(X.split(_ROWS) for X in matrices), strict=True)
+
+
+class Factors(NamedTuple):
+    """The compared components of one matrix: U (m x r), s (r,), V (n x r), float64."""
+
+    U: torch.Tensor
+    s: torch.Tensor
+    V: torch.Tensor
+
+
+class MatrixPair:
+    """`base` and `post` (both m x n), in float64 on the device of the factors once asked for; `given` as they came.
+
+    r is the smaller numerical rank of the two: components beyond it have no defined vectors (docs/methods.md, section
+    2). A recipe replaces the first r components; what is left of its own model's matrix, `rest_of_base` or
+    `rest_of_post`, stays. A pair may be made without factors for what needs none.
+
+    Raises MatrixError when the two shapes differ.
+    """
+
+    def __init__(
+        self,
+        base: torch.Tensor,
+        post: torch.Tensor,
+        base_factors: Decomposition | None = None,
+        post_factors: Decomposition | None = None,
+    ) -> None:
+        if base.shape != post.shape:
+            raise MatrixError(
+                f"shapes {tuple(base.shape)} and {tuple(post.shape)} differ; only matrices of equal shape make a pair"
+            )
+        self.given = (base, post)
+        self._base_factors = base_factors
+        self._post_factors = post_factors
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        return (self.given[0].shape[0], self.given[0].shape[1])
+
+    @cached_property
+    def base(self) -> torch.Tensor:
+        """The base's matrix (m x n) in float64."""
+        return as_matrix(self.given[0], self._device)
+
+    @cached_property
+    def post(self) -> torch.Tensor:
+        """The post model's matrix (m x n) in float64."""
+        return as_matrix(self.given[1], self._device)
+
+    @cached_property
+    def is_unchanged(self) -> bool:
+        """Whether both are the same matrix: then the overlaps are the identity exactly, whatever the arithmetic."""
+        base, post = self.given
+        return torch.equal(base, post) if base.dtype == post.dtype else torch.equal(base.double(), post.double())
+
+    @cached_property
+    def change_norm(self) -> float:
+        """|W_p - W_b|_F."""
+        norms = [(post.double() - base.double()).norm() for base, post in row_blocks(*self.given)]
+        return float(torch.stack(norms).norm())
+
+    @property
+    def base_factors(self) -> Decomposition:
+        """The base's decomposition; MatrixError when the pair was made without."""
+        return self._decompositions[0]
+
+    @property
+    def post_factors(self) -> Decomposition:
+        """The post model's decomposition; MatrixError when the pair was made without."""
+        return self._decompositions[1]
+
+    @property
+    def spectra(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All singular values of base and post, descending, also those without defined vectors."""
+        base, post = self._decompositions
+        return base.singular_values, post.singular_values
+
+    @cached_property
+    def rank(self) -> int:
+        """r, the number of components that have vectors on both sides."""
+        return min(factors.numerical_rank for factors in self._decompositions)
+
+    @property
+    def s_base(self) -> torch.Tensor:
+        """The base's compared singular values (r,)."""
+        return self.spectra[0][: self.rank]
+
+    @property
+    def s_post(self) -> torch.Tensor:
+        """The post model's compared singular values (r,)."""
+        return self.spectra[1][: self.rank]
+
+    @property
+    def A(self) -> torch.Tensor:  # noqa: N802 (the field's name for it)
+        """U_b^T U_p (r x r): left vectors of the base (rows) against those of the post model (columns)."""
+        return self.short_overlap if self.base_factors.wide else self.long_overlap
+
+    @property
+    def B(self) -> torch.Tensor:  # noqa: N802
+        """V_b^T V_p (r x r): the same for right vectors."""
+        return self.long_overlap if self.base_factors.wide else self.short_overlap
+
+    @cached_property
+    def short_overlap(self) -> torch.Tensor:
+        """S_b^T S_p (r x r), of the vectors of the shorter side."""
+        if self.is_unchanged:
+            return self._identity()
+        base, post = self._decompositions
+        return product(base.short[:, : self.rank].T, post.short[:, : self.rank])
+
+    @cached_property
+    def long_overlap(self) -> torch.Tensor:
+        """L_b^T L_p (r x r), of the vectors of the longer side.
+
+        The post model's are formed only where they are kept, which is where it is too badly conditioned for products
+        with `S_p / s_p`.
+        """
+        if self.is_unchanged:
+            return self._identity()
+        post = self.post_factors
+        if post.long is not None:
+            return product(self._base_long.T, post.long[:, : self.rank].double())
+        if self.is_small_change:
+            return (self.s_base[:, None] * self.short_overlap + self.change_between) / self.s_post
+        return self._seen_from_base(tall(self.given[1].detach().to(self._device, self.precision))) / self.s_post
+
+    @cached_property
+    def is_small_change(self) -> bool:
+        """Whether the change is small beside even the smallest singular value of a pair of full numerical rank.
+
+        Then what it adds to the long side's overlap is best computed by itself. A larger change divided by a small
+        singular value would multiply the rounding of kept vectors.
+        """
+        if self.rank < min(self.shape) or self.post_factors.long is not None:
+            return False
+        return self.change_norm <= float(self.s_post[-1]) * self.rank**0.5
+
+    @cached_property
+    def change_between(self) -> torch.Tensor:
+        """L_b^T D S_p (r x r, float64): the change between the base's long and the post's short vectors."""
+        return self._seen_from_base(self.change(self.precision))
+
+    def _seen_from_base(self, T: torch.Tensor) -> torch.Tensor:
+        """L_b^T T S_p (r x r, float64) of a tall T (max(m, n) x min(m, n))."""
+        kept = self.base_factors.long
+        long = self._base_long if kept is None else kept[:, : self.rank]
+        short = self.post_factors.short[:, : self.rank]
+        return product(product(long.to(T.dtype).T, T), short.to(T.dtype)).double()
+
+    @property
+    def precision(self) -> torch.dtype:
+        """float32 for products with the base's long vectors where these are kept in it and both matrices are well
+        conditioned: the rounding stays below what the vectors themselves are good for. float64 elsewhere.
+        """
+        base, post = self._decompositions
+        kept = base.long is not None and base.long.dtype == torch.float32
+        single = kept and max(base.condition, post.condition) <= SINGLE_PRECISION_CONDITION
+        return torch.float32 if single else torch.float64
+
+    def change(self, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        """`D = T_p - T_b` of the tall orientation (max(m, n) x min(m, n)): differences in float64, then rounded."""
+        base, post = (W.detach().to(self._device) for W in self.given)
+        difference = torch.empty(self.shape, dtype=dtype, device=self._device)
+        for rows, b, p in row_blocks(difference, base, post):
+            rows.copy_(p.double() - b.double())
+        return tall(difference)
+
+    @cached_property
+    def of_base(self) -> Factors:
+        """The base's compared components."""
+        return self._factors(self.base_factors, self._base_long)
+
+    @cached_property
+    def of_post(self) -> Factors:
+        """The post model's compared components."""
+        long = self.post_factors.long_vectors(self.post)[:, : self.rank]
+        return self._factors(self.post_factors, long)
+
+    @property
+    def rest_of_base(self) -> torch.Tensor | None:
+        """The base's matrix without its compared components (m x n); None when nothing is left."""
+        return self._rest(self.base, self.of_base)
+
+    @property
+    def rest_of_post(self) -> torch.Tensor | None:
+        """The post model's matrix without its compared components (m x n); None when nothing is left."""
+        return self._rest(self.post, self.of_post)
+
+    @staticmethod
+    def composed(U: torch.Tensor, s: torch.Tensor, V: torch.Tensor, rest: torch.Tensor | None = None) -> torch.Tensor:
+        """`U diag(s) V^T + rest` (m x n) of U (m x r), s (r,) and V (n x r)."""
+        W = product(U * s, V.T) if U.shape[0] <= V.shape[0] else product(U, (V * s).T)
+        return W if rest is None else W.add_(rest)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.given[0].device if self._base_factors is None else self._base_factors.short.device
+
+    @property
+    def _decompositions(self) -> tuple[Decomposition, Decomposition]:
+        if self._base_factors is None or self._post_factors is None:
+            raise MatrixError("this needs the factors of both matrices; pass their decompositions")
+        return self._base_factors, self._post_factors
+
+    @cached_property
+    def _base_long(self) -> torch.Tensor:
+        """The base's long vectors (max(m, n) x r) in float64."""
+        factors = self.base_factors
+        if factors.long is not None and factors.long.dtype != torch.float64:
+            factors = replace(factors, long=None)  # those kept in float32 are not good enough
+        return factors.long_vectors(self.base)[:, : self.rank].contiguous()
+
+    def _identity(self) -> torch.Tensor:
+        return torch.eye(self.rank, dtype=torch.float64, device=self._device)
+
+    def _factors(self, factors: Decomposition, long: torch.Tensor) -> Factors:
+        short, long = factors.short[:, : self.rank].contiguous(), long.contiguous()
+        U, V = (short, long) if factors.wide else (long, short)
+        return Factors(U, factors.singular_values[: self.rank], V)
+
+    def _rest(self, W: torch.Tensor, factors: Factors) -> torch.Tensor | None:
+        return None if self.rank == min(self.shape) else W - self.composed(*factors)

@@ -1,0 +1,185 @@
+"""Comparing matrices: finished pairs are recognised without reading, and results do not depend on how work was cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resources import workers
+from resources.checkpoints import NonFiniteWeights
+from resources.comparison import other_changes
+from resources.decomposing import DecompositionTask, decompose_matrix
+from resources.location import Location
+from resources.pairs import PairTask, compare_matrices, layers_with_null
+from resources.staged import Staged, each
+from resources.weight_hashes import WeightHashes, remember
+
+SMALL, LARGE = [(64, 64)] * 7, [(9000, 1500)] * 100
+
+
+@pytest.mark.parametrize(
+    ("n_layers", "shapes", "setting", "expected"),
+    [
+        (5, SMALL, None, {0, 1, 2, 3, 4}),
+        (32, LARGE, None, {4, 12, 20, 28}),
+        (4, LARGE, None, {2}),
+        (4, LARGE, 2, {1, 3}),
+        (4, SMALL, 0, set()),
+        (3, LARGE, 10**9, {0, 1, 2}),
+    ],
+)
+def test_layers_are_spread_evenly(
+    n_layers: int, shapes: list[tuple[int, int]], setting: int | None, expected: set[int]
+) -> None:
+    assert layers_with_null(n_layers, shapes, setting) == expected
+
+
+@pytest.fixture
+def models(tmp_path: Path, checkpoints: Path) -> tuple[Location, Location]:
+    """A base and its descendant of this test's own."""
+    return tuple(Location(shutil.copytree(checkpoints / name, tmp_path / name)) for name in ("base", "tuned"))  # type: ignore[return-value]
+
+
+def tasks_of(models: tuple[Location, Location], data: Path) -> list[PairTask]:
+    base, post = models
+    keys = post.open().matrices()
+    return [PairTask(base, post, key, data / "factors", data / "pairs", "cpu", True, 0) for key in keys]
+
+
+def decompositions_of(model: Location, data: Path) -> list[DecompositionTask]:
+    return [DecompositionTask(model, key, data / "factors", "cpu") for key in model.open().matrices()]
+
+
+def rows_of(tasks: Sequence[PairTask]) -> list[Any]:
+    return [compare_matrices(task) for task in tasks]
+
+
+def spoil(model: Location) -> None:
+    """Overwrite every weight with NaN, leaving header, size and time of the files: reading any of them is an error."""
+    for file in model.path.glob("*.safetensors"):
+        facts = file.stat()
+        with file.open("r+b") as content:
+            header = 8 + int.from_bytes(content.read(8), "little")
+            content.seek(header)
+            content.write(b"\xff" * (facts.st_size - header))
+        os.utime(file, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+def test_a_finished_pair_is_recognised_without_reading_a_weight(
+    models: tuple[Location, Location], tmp_path: Path
+) -> None:
+    tasks = tasks_of(models, tmp_path)
+    decompositions = [decompose_matrix(task) for task in decompositions_of(models[1], tmp_path)]
+    rows, others = rows_of(tasks), other_changes(models[0].open(), models[1].open(), tmp_path / "pairs")
+    for model in models:
+        spoil(model)
+    with pytest.raises(NonFiniteWeights):
+        models[1].open().read(tasks[0].key)
+    assert rows_of(tasks) == rows
+    assert [decompose_matrix(task) for task in decompositions_of(models[1], tmp_path)] == decompositions
+    assert other_changes(models[0].open(), models[1].open(), tmp_path / "pairs") == others
+
+
+def test_hashes_that_a_pass_over_the_files_found_spare_reading_them_again(
+    models: tuple[Location, Location], tmp_path: Path
+) -> None:
+    tasks = tasks_of(models, tmp_path)
+    rows = rows_of(tasks)
+    shutil.rmtree(tmp_path / "factors")
+    for model in models:
+        checkpoint = model.open()
+        hashes = WeightHashes(checkpoint, tmp_path / "elsewhere")
+        found = {key: hashes.of(key, checkpoint.read(key)) for key in checkpoint.matrices()}
+        remember(checkpoint, found, tmp_path / "factors")
+        spoil(model)
+    assert rows_of(tasks) == rows
+
+
+def test_weights_written_over_are_compared_again(models: tuple[Location, Location], tmp_path: Path) -> None:
+    tasks = tasks_of(models, tmp_path)
+    rows = rows_of(tasks)
+    shutil.copy(models[0].path / "model.safetensors", models[1].path / "model.safetensors")
+    again = rows_of(tasks)
+    assert all(row["rotation_statistics"]["nf"] == 0 for row in again)
+    assert not any(row["rotation_statistics"]["nf"] == 0 for row in rows)
+
+
+def test_a_damaged_record_is_computed_again_to_the_same_bits(models: tuple[Location, Location], tmp_path: Path) -> None:
+    tasks = tasks_of(models, tmp_path)[:3]
+    rows = rows_of(tasks)
+    for record in (tmp_path / "pairs").rglob("*.json"):
+        record.write_text(record.read_text().replace('"nf":0', '"nf":1'), encoding="utf-8")
+    assert rows_of(tasks) == rows
+    for record in (tmp_path / "pairs").rglob("*.json"):
+        record.write_text(json.dumps({"sha256": 3}), encoding="utf-8")
+    assert rows_of(tasks) == rows
+
+
+def test_results_are_the_same_bits_however_the_work_was_cut(models: tuple[Location, Location], tmp_path: Path) -> None:
+    """With factors made on the way or stored before, forwards or backwards, next to others or alone."""
+    whole = rows_of(tasks_of(models, tmp_path / "whole"))
+    for model in models:
+        for task in decompositions_of(model, tmp_path / "resumed"):
+            decompose_matrix(task)
+    tasks = tasks_of(models, tmp_path / "resumed")
+    rows_of(tasks[2:5])
+    for file in sorted((tmp_path / "resumed" / "factors").rglob("*.safetensors"))[::3]:
+        file.unlink()
+    assert rows_of(tasks[::-1])[::-1] == whole
+
+
+def threads(task: int) -> set[int]:
+    import numpy  # noqa: F401 (its BLAS is what is counted)
+    import torch
+    from threadpoolctl import threadpool_info
+
+    return {pool["num_threads"] for pool in threadpool_info()} | {torch.get_num_threads()}
+
+
+@pytest.mark.parametrize("size", [10, 10**5])
+def test_a_matrix_has_one_thread_however_much_there_is_to_do(size: int) -> None:
+    found = workers.run(
+        threads, [0, 1], [workers.Work(size, size)] * 2, workers=1, memory_bytes=1e15, report=lambda done, total: None
+    )
+    assert found == [{1}, {1}]
+
+
+def test_on_a_device_the_next_task_is_read_while_one_is_computed() -> None:
+    """The second task is loaded before the first one is computed to its end; results keep their order."""
+    import threading
+
+    second = threading.Event()
+
+    def load(task: Any) -> int:
+        if task.number == 1:
+            second.set()
+        return task.number
+
+    def compute(task: Any, loaded: int) -> int:
+        assert loaded or second.wait(timeout=60)
+        return loaded * 10
+
+    tasks = [_OnDevice(number) for number in range(4)]
+    assert list(each(Staged(load, compute, lambda task, computed: computed + 1), tasks)) == [1, 11, 21, 31]
+    assert list(each(lambda task: task.number, tasks)) == [0, 1, 2, 3]
+
+
+class _OnDevice:
+    device = "cuda"
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def test_different_seeds_are_different_records(models: tuple[Location, Location], tmp_path: Path) -> None:
+    task = tasks_of(models, tmp_path)[0]
+    first, second = compare_matrices(task), compare_matrices(replace(task, seed=1))
+    seeds = {row["rotation_statistics"]["null_seed"] for row in (first, second)}
+    assert len(seeds) == 2
