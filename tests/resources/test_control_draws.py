@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from assets.groups import contract
 from resources.edits.shelf import Shelf
 from resources.evaluation import control_draws as making
 from resources.evaluation.assembling import Evaluation
@@ -31,7 +32,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     make_tasks(place / "tasks")
     folder = make_speakers(place / "models")
     families = write_speakers(place / "families", folder, place / "tasks", ["next_letter", "lines"], RECIPES)
-    space = Workspace(Settings(data=place / "data", families=families))
+    space = Workspace(Settings(data=place / "data", families=families), contract())
     for model in ("speaker", "fluent", "lora"):
         location = space.location(model)
         row = {"model_id": model, "status": "ready", "content_hash": content_hash(location.path, location.base)}

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from assets.groups import contract
 from resources.edits.shelf import Shelf
 from resources.evaluation.assembling import Evaluation
 from resources.evaluation.derived_rows import degeneration_rows, recovered_gain_rows
@@ -82,7 +83,7 @@ def space(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace that knows base and post model."""
     place = tmp_path_factory.mktemp("space")
     families = write_speakers(place / "families", folder, folder / "tasks", ["next_letter", "lines"], ["disrupt-left"])
-    space = Workspace(Settings(data=place / "data", families=families))
+    space = Workspace(Settings(data=place / "data", families=families), contract())
     for model in ("speaker", "fluent"):
         row = {"model_id": model, "status": "ready", "content_hash": content_hash(folder / model)}
         space.tables.write("models", model, [row], run_id="", code_version="")
