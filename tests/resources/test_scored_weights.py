@@ -17,7 +17,7 @@ from assets.groups import contract
 from resources.edits.shelf import Shelf
 from resources.evaluation.assembling import Evaluation
 from resources.evaluation.derived_rows import degeneration_rows, recovered_gain_rows
-from resources.evaluation.documents import documents_for
+from resources.evaluation.documents import documents_for, uneven_documents
 from resources.evaluation.harness import Harness
 from resources.evaluation.scores import Scores
 from resources.evaluation.scoring import Scorer
@@ -234,3 +234,20 @@ def test_edits_are_scored_on_fewer_documents_unless_they_are_to_change_nothing()
     assert limit("edit", "disrupt-left", whole) == 500
     assert limit("control", "noise", whole) == 500
     assert limit("edit", "disrupt-left", short) == limit("model", "", short) == 20
+
+
+def test_uneven_documents_are_found() -> None:
+    def row(subject: str, kind: str, n: int) -> dict[str, Any]:
+        return {"subject_id": subject, "subject_kind": kind, "task": "t", "n_samples": n, "status": "ready"}
+
+    recipes = {"same": "replace-scale", "broken": "disrupt-left", "noisy": "noise"}
+    rows = [
+        row("m", "model", 2000),
+        row("same", "edit", 2000),
+        row("broken", "edit", 500),
+        row("noisy", "control", 500),
+    ]
+    assert uneven_documents(rows, recipes) == {}
+    assert uneven_documents([*rows, row("same", "edit", 500)], recipes) == {"t": [500, 2000]}
+    assert uneven_documents([*rows, row("broken", "edit", 499)], recipes) == {"t": [499, 500, 2000]}
+    assert uneven_documents([row("m", "model", 100), row("noisy", "control", 200)], recipes) == {"t": [100, 200]}
