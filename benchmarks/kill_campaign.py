@@ -38,7 +38,6 @@ sys.path.insert(0, str(PROJECT))
 
 COMMANDS = ("run", "compare", "edit", "publish")
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
-KILLS_PER_FOLDER = 6
 PATIENCE_SECONDS = 120
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
 """The digits that are promised: numbers of a resumed run differ from an undisturbed one's by no more."""
@@ -104,8 +103,8 @@ class Campaign:
         self.seconds: dict[str, float] = {}
         self.files: dict[str, int] = {}
 
-    def run(self, kills: int, keep: bool = False) -> Summary:
-        """Kill `kills` commands and finish what they began."""
+    def run(self, kills: int, kills_per_folder: int = 6, keep: bool = False) -> Summary:
+        """Kill `kills` commands, at most so many in one folder, and finish what they began."""
         start = time.monotonic()
         summary = Summary()
         reference = self.folder / "undisturbed"
@@ -114,8 +113,10 @@ class Campaign:
         while summary.kills.total() < kills:
             data = self.folder / f"{summary.folders:03d}"
             found = len(summary.problems)
-            here = min(self.generator.randint(1, KILLS_PER_FOLDER), kills - summary.kills.total())
-            for _ in range(here):
+            goal = min(kills, summary.kills.total() + self.generator.randint(1, kills_per_folder))
+            for _ in range(3 * kills_per_folder):  # the more is done already, the more often a command ends first
+                if summary.kills.total() >= goal:
+                    break
                 kill = self._kill(data)
                 if kill.signal is not None:
                     summary.kills[f"{kill.command} {kill.signal.name}"] += 1
@@ -331,7 +332,7 @@ def main() -> None:
 
     folder = Path(tempfile.mkdtemp(prefix="kill-campaign-"))
     campaign = Campaign(folder / "work", make_family(folder / "checkpoints"), options.commands, options.seed)
-    summary = campaign.run(options.kills, options.keep)
+    summary = campaign.run(options.kills, keep=options.keep)
     print(summary)
     if summary.problems:
         print(f"folders with problems are kept in {folder}")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from command_line import interrupts
 from resources import progress
 from resources.settings import load_settings, torch_device
 
@@ -125,6 +126,7 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, assets: Sequen
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )
+    interrupts.raise_again()  # Dagster records an interruption as a failure like any other
     if result.success:
         return ""
     for event in result.all_events:

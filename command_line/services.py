@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from command_line import interrupts
 from rotoscale.errors import RotoscaleError
 
 _PATIENCE_SECONDS = 10.0
@@ -57,6 +58,7 @@ def serve(services: Sequence[Service], folder: Path, before_stop: Callable[[], N
         nonlocal stopping
         stopping = True
 
+    interrupts.uninstall()
     for number in _SIGNALS:
         signal.signal(number, stop)
     running: list[subprocess.Popen[bytes]] = []

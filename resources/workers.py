@@ -12,14 +12,18 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from resources.staged import each
+from resources.threads import arithmetic_threads
 from rotoscale.errors import RotoscaleError
 
 Task = TypeVar("Task")
@@ -76,9 +80,7 @@ def run(
     order = sorted(range(len(tasks)), key=lambda i: -sizes[i].cost)
     done = 0.0
     if workers == 1 or len(tasks) == 1 or total < _WORTH_WORKERS:
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1):
+        with arithmetic_threads(1):
             for i, result in zip(order, each(function, [tasks[i] for i in order]), strict=True):
                 results[i] = result
                 done += sizes[i].cost
@@ -86,8 +88,9 @@ def run(
         return results
     with _environment(dict.fromkeys(_BLAS_THREADS, "1")):
         try:
-            pool = _pool(workers)
-            futures = {pool.submit(function, tasks[i]): i for i in order}
+            with _without_interrupts():
+                pool = _pool(workers)
+                futures = {pool.submit(function, tasks[i]): i for i in order}
             for future in as_completed(futures):
                 i = futures[future]
                 results[i] = future.result()
@@ -113,7 +116,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     """Worker processes from the last batch if there are as many, otherwise new ones."""
     if not _kept or _kept[0][0] != workers:
         release()
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread)
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
         _kept.append((workers, pool))
     return _kept[0][1]
 
@@ -128,10 +131,34 @@ def release() -> None:
 atexit.register(release)
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    """What a worker does first: it ends with its parent, however that ends, and has one thread."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)  # nothing is lost: what is finished is stored, and nobody waits for the rest
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes started in this block never see Ctrl-C, which a terminal sends to all; their parent ends them.
+
+    One that arrives meanwhile reaches this process at the end of the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    resource_tracker.ensure_running()  # otherwise started by the first worker, and it unblocks what is blocked
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from resources import machine, progress, workers
+from resources.atomic import sweep
 from resources.factors import FactorStore
 from resources.families import ModelEntry, Registry, load_registry
-from resources.records import read_record, write_record
+from resources.records import read_record, trim_records, write_record
 from resources.settings import Settings
 from resources.warehouse import Contract, Published, TableStore, is_published, publish
 from rotoscale.errors import RotoscaleError
@@ -181,8 +182,11 @@ class Workspace:
         return is_published(self.tables, self.settings.published)
 
     def publish(self) -> Published:
-        """Publish all tables as the next DuckDB file, and keep the factor store within its limit."""
+        """Publish all tables as the next DuckDB file, keep the stores within their limits, and sweep leftovers."""
         self.factors.trim()
+        trim_records(self.settings.pairs)
+        for folder in (self.settings.evaluations, self.settings.content_hashes):
+            sweep(folder)
         return publish(self.tables, self.settings.published)
 
 

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable
+from functools import partial
 
 import click
 
@@ -17,14 +18,22 @@ _PACKAGES = ("torch", "transformers", "peft", "safetensors", "dagster", "duckdb"
 
 @click.command()
 @workspace_options
-def doctor() -> None:
-    """Check the installation, the device, the folders and every table file; exit code 1 if anything is wrong."""
+@click.option("--quick", is_flag=True, help="Leave out factors and kept edits, which may be many gigabytes.")
+def doctor(quick: bool) -> None:
+    """Check the installation, the device, the folders, and every stored file against its checksum.
+
+    The exit code is 1 if anything is wrong. What is damaged is named with its remedy; nothing is changed.
+    """
     from assets.groups import contract
     from command_line import show
+    from command_line.running import bar
+    from resources import progress
+    from resources.atomic import leftovers
+    from resources.damage import examinations
     from resources.families import load_registry
     from resources.settings import load_settings, torch_device
-    from resources.warehouse import TableStore, read
-    from resources.warehouse.tables import load_file
+    from resources.warehouse import TableStore, current
+    from resources.warehouse.publish import check_published
     from rotoscale.errors import RotoscaleError
 
     settings = load_settings()
@@ -40,19 +49,10 @@ def doctor() -> None:
             wrong = True
             rows.append([name, "WRONG", str(error)])
 
-    def table_files() -> str:
-        store = TableStore(settings.tables, contract())
-        files = [(file, table) for table in contract() for file in store.files(table)]
-        for file, table in files:
-            load_file(file, table)
-        return f"{len(files)} files readable"
-
     def published() -> str:
-        if not settings.published.exists():
+        if not settings.published.exists() or current(settings.published) is None:
             return "nothing published yet: `rotoscale run` or `rotoscale compare`"
-        with read(settings.published) as connection:
-            (version,) = connection.execute("SELECT version FROM published").fetchone() or (0,)
-        return f"version {version}"
+        return f"version {check_published(settings.published)}"
 
     def registry() -> str:
         found = load_registry(settings.families, settings.local_families)
@@ -71,8 +71,13 @@ def doctor() -> None:
     check("workers", lambda: f"{settings.workers} of {os.cpu_count()} cores")
     check("data", writable)
     check("families", registry)
-    check("tables", table_files)
-    check("published", published)
+    with bar(show.errors()):
+        for examination in examinations(settings, TableStore(settings.tables, contract())):
+            if not (quick and examination.slow):
+                report = partial(progress.report, f"reading {examination.name}")
+                check(examination.name, partial(examination.run, report))
+        check("published", published)
+    check("leftovers", lambda: f"{len(leftovers(settings.data))} files of killed runs, swept by the next publishing")
     console.print(show.table("rotoscale doctor", ["what", "state", "found"], rows))
     if wrong:
         raise click.exceptions.Exit(1)

@@ -4,10 +4,11 @@
     for key in checkpoint.matrices():                      # layers.0.q, layers.0.k, ... in order
         matrix = checkpoint.read(key)                      # float32, out_features x in_features
 
-Read on in ``checkpoint`` (what a checkpoint can be asked), ``architectures`` (layouts as data), ``header`` and
-``inventory`` (what is on disk), ``assembly`` (both brought together), ``tensors`` (bytes to numbers), ``adapter``
-(LoRA), ``quantization`` (fp8), ``writer`` (edited copies), ``errors`` (all that can be wrong). Importing this package
-does not import torch.
+Read on in ``checkpoint`` (what a checkpoint can be asked); ``header`` and ``inventory`` (what is on disk),
+``architectures``, ``architecture_files`` and ``known_layouts`` (layouts as data), ``assembly`` and ``ends`` (both
+brought together), ``parts`` (the result); ``tensors`` (bytes to numbers), ``verify`` (the pass over all of them),
+``adapter`` and ``name_patterns`` (LoRA), ``quantization`` (fp8), ``writer`` and ``place`` (edited copies); ``errors``
+(all that can be wrong). Importing this package does not import torch.
 """
 
 from __future__ import annotations
@@ -34,14 +35,12 @@ from resources.checkpoints.errors import (
     UnsafePath,
     WriteError,
 )
-from resources.checkpoints.keys import ANALYSED, SKIPPED, UNEXPLAINED, MatrixKey, TensorCoverage, Verified
+from resources.checkpoints.keys import UNEXPLAINED, MatrixKey, TensorCoverage, Verified
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = [
-    "ANALYSED",
-    "SKIPPED",
     "UNEXPLAINED",
     "AdapterError",
     "BadArchitectureFile",

@@ -59,14 +59,13 @@ def open_adapter(folder: Path, roots: Roots, base: Structure) -> Adapter:
     """Read an adapter's headers and find for each of its tensors the base tensor that it changes."""
     settings = read_settings(folder, roots)
     inventory = read_adapter_weights(folder, roots)
-    return Adapter(folder, settings, inventory, base)
+    return Adapter(settings, inventory, base)
 
 
 class Adapter:
     """What an adapter does to each tensor of its base, by canonical name."""
 
-    def __init__(self, folder: Path, settings: LoraSettings, inventory: Inventory, base: Structure) -> None:
-        self.folder = folder
+    def __init__(self, settings: LoraSettings, inventory: Inventory, base: Structure) -> None:
         self.settings = settings
         self.scales = ModuleScales(settings)
         self.inventory = inventory
@@ -188,10 +187,10 @@ class Adapter:
         embedding, head = base.embedding, base.head
         if not (self.settings.tie and base.tied):
             return
-        if embedding in self.replaced:
-            self.replaced.setdefault(head, self.replaced[embedding])
+        if embedding in self.replaced:  # PEFT saves the head's copy too
+            self.replaced[head] = self.replaced[embedding]
         if embedding in self.low_rank:
-            self.low_rank.setdefault(head, self.low_rank[embedding])
+            self.low_rank[head] = self.low_rank[embedding]
 
     def replacement(self, name: str) -> TensorEntry | None:
         """The tensor that the adapter puts in place of a base tensor (``modules_to_save``, trained biases)."""

@@ -119,18 +119,18 @@ class PatternTable:
     def _matching(self, name: Name, module: str, starts: int) -> Iterator[str]:
         """The patterns that match, in order."""
         for text, pattern in self.patterns.items():
-            self.work += 1
+            reached, before = 0, name.work
             if module.endswith(pattern.tail) and len(module) >= (pattern.length or 0):
                 possible = starts if pattern.length is None else starts & (name.end >> pattern.length)
-                before = name.work
-                if possible and name.after(pattern.tree, possible) & name.end:
-                    yield text
-                self.work += name.work - before
+                reached = name.after(pattern.tree, possible) if possible else 0
+            self.work += 1 + name.work - before
             if self.work > MAX_WORK:
                 raise AdapterError(
                     f"{self.path}: {self.setting}: {len(self.values)} patterns for so many modules take too long to "
                     f"match. {_REMEDY}"
                 )
+            if reached & name.end:
+                yield text
 
     def _parsed(self, text: str) -> _Pattern:
         try:

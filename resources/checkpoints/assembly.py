@@ -180,7 +180,6 @@ def _name_others(
         number = canonical[len(stem) :].partition(".")[0] if canonical.startswith(stem) else ""
         if quantized and _is_scale(name, inventory):
             reason = SCALE
-            found.scales[name] = entry
         elif number.isdecimal() and int(number) >= last:
             reason = layout.extra_layers or UNEXPLAINED
         else:

@@ -248,10 +248,6 @@ class Checkpoint:
         files = [header.path for header in self.inventory.headers]
         return files + (self.adapter.files() if self.adapter is not None else [])
 
-    def verify(self) -> None:
-        """Check everything there is to check: headers, index, structure, and that every value is finite."""
-        self.verify_and_hash(None)
-
     def content_hash(self) -> str:
         """sha256 over all tensors by name, dtype, shape and bytes: independent of sharding and of their order."""
         from resources.checkpoints import verify
@@ -259,9 +255,10 @@ class Checkpoint:
         return verify.content_hash(self.inventory, self.adapter)
 
     def verify_and_hash(self, progress: Callable[[int, int], None] | None = None) -> Verified:
-        """``verify``, ``content_hash`` and every matrix's ``weight_hash`` in one pass over the files.
+        """Check everything there is to check, and hash it, in one pass over the files.
 
-        ``progress(bytes done, bytes in all)``.
+        Headers, index, structure, scales, every value finite; then ``content_hash`` and each matrix's ``weight_hash``.
+        ``progress(bytes done, bytes in all)``. Raises the CheckpointError of what is wrong.
         """
         from resources.checkpoints import verify
 

@@ -89,11 +89,10 @@ class TensorEntry:
 
 @dataclass(frozen=True)
 class Header:
-    """A whole file: its tensors in the order of their bytes, free metadata, and where the bytes begin."""
+    """A whole file: its tensors in the order of their bytes, and where the bytes begin."""
 
     path: Path
     tensors: tuple[TensorEntry, ...]
-    metadata: dict[str, str]
     data_start: int
     file_size: int
     modified_ns: int
@@ -136,7 +135,7 @@ def read_header(path: Path) -> Header:
         key=lambda entry: (entry.start, entry.end),
     )
     _check_cover(path, entries, data_start, size)
-    return Header(path, tuple(entries), metadata, data_start, size, status.st_mtime_ns)
+    return Header(path, tuple(entries), data_start, size, status.st_mtime_ns)
 
 
 def _whole(value: Any) -> bool:

@@ -64,7 +64,6 @@ class Structure:
     others: dict[str, TensorEntry] = field(default_factory=dict)
     canonical: dict[str, str] = field(default_factory=dict)
     coverage: list[TensorCoverage] = field(default_factory=list)
-    scales: dict[str, TensorEntry] = field(default_factory=dict)
     embedding: str = ""
     head: str = ""
     tied: bool = False

@@ -1,7 +1,7 @@
 """The one pass over all bytes: every value finite, the hash that is the checkpoint's identity, and each matrix's own.
 
-A tensor (of stacked experts, one expert) is read once; while its bytes go into the identity in one thread, the
-matrices in it are taken out and hashed in another. sha256 costs more than reading and converting together.
+A tensor (of stacked experts, one expert) is read once. While its bytes go into the identity in one thread, the matrices
+in it are taken out and hashed in another: sha256 costs more than reading and converting together, and frees the GIL.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from resources.checkpoints import MatrixKey, open_checkpoint, weight_hash
 from resources.comparison import common_matrices
 from resources.edits.plan import NOISE, EditPlan, PlanError
 from resources.factors import FactorStore
+from resources.threads import arithmetic_threads
 from resources.weight_hashes import WeightHashes
 from rotoscale import versions
 from rotoscale.errors import MatrixError
@@ -116,10 +117,8 @@ class Builder:
 
     def _threads(self) -> AbstractContextManager[Any]:
         """One BLAS thread for small matrices: a second one mostly waits, which on a shared machine costs the most."""
-        from threadpoolctl import threadpool_limits
-
         shapes = [self.post.shape(key) for key in self.common]
-        return threadpool_limits(1 if max(m * n * min(m, n) for m, n in shapes) < _WORTH_THREADS else None)
+        return arithmetic_threads(1 if max(m * n * min(m, n) for m, n in shapes) < _WORTH_THREADS else None)
 
     def scope(self, plan: EditPlan) -> list[MatrixKey]:
         """The matrices that a plan edits.
@@ -172,10 +171,8 @@ class Builder:
         return MatrixPair(base, post, first, first if base_hash == post_hash else self._factors(post_hash, post))
 
     def _factors(self, hashed: str, weight: torch.Tensor) -> Decomposition:
-        from threadpoolctl import threadpool_limits
-
         # As all factors are made, so that they are the same bits whoever makes them (resources/workers.py).
-        with threadpool_limits(1):
+        with arithmetic_threads(1):
             return self.factors.get(hashed, weight, self.device).decomposition
 
     def _noise_seed(self, key: MatrixKey, base: torch.Tensor, post: torch.Tensor) -> int:

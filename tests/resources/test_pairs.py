@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from resources import workers
 from resources.checkpoints import NonFiniteWeights
 from resources.comparison import other_changes
 from resources.decomposing import DecompositionTask, decompose_matrix
@@ -135,20 +136,27 @@ def test_results_are_the_same_bits_however_the_work_was_cut(models: tuple[Locati
     assert rows_of(tasks[::-1])[::-1] == whole
 
 
-def threads(task: int) -> set[int]:
-    import numpy  # noqa: F401 (its BLAS is what is counted)
-    import torch
-    from threadpoolctl import threadpool_info
+THREADS = """
+from resources import workers
 
+def threads(task):
+    import numpy, scipy.linalg, torch
+    from threadpoolctl import threadpool_info
     return {pool["num_threads"] for pool in threadpool_info()} | {torch.get_num_threads()}
 
+sizes = [workers.Work(%d, 10)] * 2
+print(workers.run(threads, [0, 1], sizes, workers=1, memory_bytes=1e15, report=lambda done, total: None))
+"""
 
-@pytest.mark.parametrize("size", [10, 10**5])
+
+@pytest.mark.parametrize("size", [10, 10**12])
 def test_a_matrix_has_one_thread_however_much_there_is_to_do(size: int) -> None:
-    found = workers.run(
-        threads, [0, 1], [workers.Work(size, size)] * 2, workers=1, memory_bytes=1e15, report=lambda done, total: None
+    """In a process of its own, where the libraries are loaded by the work itself."""
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    result = subprocess.run(
+        [sys.executable, "-c", THREADS % size], capture_output=True, text=True, check=True, env=environment
     )
-    assert found == [{1}, {1}]
+    assert result.stdout.strip() == "[{1}, {1}]"
 
 
 def test_on_a_device_the_next_task_is_read_while_one_is_computed() -> None:

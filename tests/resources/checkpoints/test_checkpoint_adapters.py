@@ -84,7 +84,7 @@ def test_merged_on_the_fly_is_what_peft_merges(zoo: Zoo, tmp_path: Path, case: s
         )
     assert ours.n_parameters == theirs.n_parameters
     assert len(ours.files()) == 2
-    ours.verify()
+    ours.verify_and_hash()
     lines = [line for line in ours.coverage() if line.name.startswith("base_model.")]
     assert {line.name for line in lines} == set(load_file(tmp_path / "adapter" / "adapter_model.safetensors"))
 
@@ -190,7 +190,7 @@ def test_nan_in_an_adapter_names_the_matrix(zoo: Zoo, adapter: Path) -> None:
     with pytest.raises(CheckpointError, match=r"adapter_model.*layers\.1\.q.*holds 1 NaN"):
         checkpoint.read(MatrixKey(1, "q"))
     with pytest.raises(CheckpointError, match="holds 1 NaN"):
-        checkpoint.verify()
+        checkpoint.verify_and_hash()
 
 
 def test_the_hash_of_an_adapter_covers_base_tensors_and_settings(zoo: Zoo, adapter: Path) -> None:

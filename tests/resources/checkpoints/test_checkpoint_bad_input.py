@@ -58,7 +58,7 @@ def shards(zoo: Zoo, tmp_path: Path) -> Path:
 def _fails(folder: Path, error: type[Exception], *words: str) -> str:
     """The checkpoint fails with this class and a message that holds all the words and one sentence of remedy."""
     with pytest.raises(error) as caught:
-        open_checkpoint(folder).verify()
+        open_checkpoint(folder).verify_and_hash()
     message = str(caught.value)
     assert isinstance(caught.value, RotoscaleError)
     assert str(folder) in message
@@ -351,7 +351,7 @@ def test_a_configuration_that_names_other_weights(folder: Path) -> None:
     assert torch.equal(_transformers_reads(folder), other["model.embed_tokens.weight"][0])
     _fails(folder, BadConfig, "transformers_weights", "'other.safetensors'", WEIGHTS)
     _configure(folder, transformers_weights=WEIGHTS)
-    open_checkpoint(folder).verify()
+    open_checkpoint(folder).verify_and_hash()
 
 
 # --- paths -----------------------------------------------------------------------------------------------------------
@@ -371,7 +371,7 @@ def test_links_out_of_the_folder(folder: Path, tmp_path: Path, victim: str) -> N
     (folder / victim).rename(tmp_path / "outside")
     (folder / victim).symlink_to(tmp_path / "outside")
     _fails(folder, UnsafePath, str(tmp_path / "outside"))
-    open_checkpoint(folder, allowed_root=tmp_path).verify()
+    open_checkpoint(folder, allowed_root=tmp_path).verify_and_hash()
 
 
 def test_links_through_a_folder(shards: Path, tmp_path: Path) -> None:
@@ -401,9 +401,9 @@ def test_the_hubs_own_links_are_fine(zoo: Zoo, tmp_path: Path) -> None:
     for number, path in enumerate(sorted(zoo("llama").path.iterdir())):
         shutil.copy(path, repository / "blobs" / f"hash{number}")
         (snapshot / path.name).symlink_to(f"../../blobs/hash{number}")
-    open_checkpoint(snapshot).verify()
+    open_checkpoint(snapshot).verify_and_hash()
     (tmp_path / "mine").symlink_to(snapshot)
-    open_checkpoint(tmp_path / "mine").verify()
+    open_checkpoint(tmp_path / "mine").verify_and_hash()
     other = tmp_path / "models--owner--other" / "blobs"
     other.mkdir(parents=True)
     shutil.copy(zoo("llama").path / WEIGHTS, other / "stolen")
@@ -432,7 +432,7 @@ def test_paths_that_are_no_checkpoint(folder: Path) -> None:
 
 def test_an_adapter_and_a_whole_model_in_one_folder(folder: Path) -> None:
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
-    open_checkpoint(folder).verify()  # what is left of a merge: the model counts
+    open_checkpoint(folder).verify_and_hash()  # what is left of a merge: the model counts
     shutil.copy(folder / WEIGHTS, folder / "adapter_model.safetensors")
     _fails(folder, CheckpointError, "holds an adapter", "whole model")
 
@@ -474,7 +474,7 @@ def test_remote_code_is_refused_by_name_and_never_run(folder: Path) -> None:
     _configure(folder, model_type="mystery", auto_map=remote)
     _fails(folder, RemoteCode, "modeling_mystery.Mystery", "never executed")
     _configure(folder, model_type="llama", auto_map=remote)
-    open_checkpoint(folder).verify()  # the layout is known: the code is not needed
+    open_checkpoint(folder).verify_and_hash()  # the layout is known: the code is not needed
 
 
 # --- configuration ---------------------------------------------------------------------------------------------------
@@ -502,7 +502,7 @@ def test_sizes_that_are_none(folder: Path, value: Any) -> None:
 def test_other_odd_values_give_no_traceback(folder: Path, key: str, value: Any) -> None:
     _configure(folder, **{key: value})
     with contextlib.suppress(CheckpointError):
-        open_checkpoint(folder).verify()
+        open_checkpoint(folder).verify_and_hash()
 
 
 def test_model_type_may_be_anything(folder: Path) -> None:
@@ -576,7 +576,7 @@ def test_large_finite_values_are_no_infinity(folder: Path) -> None:
     tensors = load_file(folder / WEIGHTS)
     tensors["model.norm.weight"].fill_(3e38)
     save_file(tensors, folder / WEIGHTS)
-    open_checkpoint(folder).verify()
+    open_checkpoint(folder).verify_and_hash()
 
 
 def test_a_file_that_shrinks_while_it_is_used(folder: Path) -> None:

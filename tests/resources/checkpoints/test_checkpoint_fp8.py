@@ -78,7 +78,7 @@ def test_scales_are_applied_exactly(zoo: Zoo, tmp_path: Path, kind: str, dtype: 
     assert len(scales) == 14
     assert checkpoint.others() == open_checkpoint(zoo("llama").path).others()
     assert checkpoint.n_parameters == open_checkpoint(zoo("llama").path).n_parameters
-    checkpoint.verify()
+    checkpoint.verify_and_hash()
 
 
 def test_blocks_go_on_through_fused_tensors(zoo: Zoo, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_stacked_experts_with_a_scale_for_each_channel(zoo: Zoo, tmp_path: Path)
     for key in checkpoint.matrices():
         if key.expert >= 0 and key.matrix == "down":
             assert torch.equal(checkpoint.read(key), meant[down][key.expert].T)
-    checkpoint.verify()
+    checkpoint.verify_and_hash()
 
 
 def test_a_missing_scale_is_an_error(zoo: Zoo, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_missing_scale_is_an_error(zoo: Zoo, tmp_path: Path) -> None:
     del tensors["model.layers.1.mlp.up_proj.weight_scale"]
     save_file(tensors, tmp_path / "model.safetensors")
     with pytest.raises(QuantizedFormat, match=r"layers\.1\.mlp\.up_proj\.weight.*no scale"):
-        open_checkpoint(tmp_path).verify()
+        open_checkpoint(tmp_path).verify_and_hash()
 
 
 def test_scales_that_do_not_fit_are_an_error(zoo: Zoo, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_scales_that_do_not_fit_are_an_error(zoo: Zoo, tmp_path: Path) -> None:
     config["quantization_config"]["weight_block_size"] = [8, 8]
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ShapeMismatch, match=r"expected blocks of \[8, 8\].*weight_block_size"):
-        open_checkpoint(tmp_path).verify()
+        open_checkpoint(tmp_path).verify_and_hash()
 
 
 PACKED: dict[str, tuple[dict[str, Any] | None, dict[str, torch.Tensor]]] = {

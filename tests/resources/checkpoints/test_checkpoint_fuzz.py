@@ -45,7 +45,7 @@ def _attempt(folder: Path) -> bool:
     start = time.monotonic()
     try:
         checkpoint = open_checkpoint(folder)
-        checkpoint.verify()
+        checkpoint.verify_and_hash()
         checkpoint.coverage()
         for key in checkpoint.matrices():
             checkpoint.read(key)

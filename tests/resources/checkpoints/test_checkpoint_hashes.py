@@ -121,4 +121,4 @@ def test_a_number_beyond_float32_is_found_in_the_pass(zoo: Zoo, tmp_path: Path) 
     save_file(tensors, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_bytes((zoo("llama").path / "config.json").read_bytes())
     with pytest.raises(NonFiniteWeights, match=r"layers\.1\.up .*up_proj\.weight.*holds 1 NaN or infinite"):
-        open_checkpoint(tmp_path).verify()
+        open_checkpoint(tmp_path).verify_and_hash()

@@ -98,3 +98,38 @@ def test_an_edited_copy_keeps_the_stored_name_and_loads(by_head: Path, tmp_path:
     assert set(load_file(out / "model.safetensors")) == set(load_file(by_head / "model.safetensors"))
     _, info = hf.AutoModelForCausalLM.from_pretrained(out, dtype="auto", output_loading_info=True)
     assert not info["missing_keys"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("usual", [True, False])
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+    ],
+)
+def test_an_adapter_that_changes_both_ends_is_merged_into_the_one_matrix(
+    zoo: Zoo, by_head: Path, tmp_path: Path, usual: bool, saved: dict[str, Any]
+) -> None:
+    """``ensure_weight_tying``: what is done to the embedding is done to the head, whichever of them the base stores."""
+    base = zoo("llama_tied").path if usual else by_head
+    settings = peft.LoraConfig(r=2, ensure_weight_tying=True, init_lora_weights=False, **saved)
+    adapted = peft.get_peft_model(copy.deepcopy(zoo("llama_tied").model), settings)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "modules_to_save" in name:
+                parameter.add_(1)
+    embedding = adapted.get_input_embeddings()
+    if "modules_to_save" in saved:
+        wanted = embedding.modules_to_save["default"].weight
+    else:  # not merge_and_unload, which adds the change to the one shared matrix twice, once for each end
+        wanted = embedding.weight + embedding.get_delta_weight("default")
+    adapted.save_pretrained(tmp_path / "adapter")
+    source = open_checkpoint(tmp_path / "adapter", base=base)
+    assert source.tied_embeddings
+    assert source.n_parameters == open_checkpoint(base).n_parameters
+    out = open_checkpoint(write_edited(source, tmp_path / "out", lambda *_: None, keys=[], manifest={}))
+    assert not torch.equal(wanted, zoo("llama_tied").model.lm_head.weight)
+    for name in (EMBEDDING, HEAD):
+        torch.testing.assert_close(out.read_other(name), wanted.detach().bfloat16(), rtol=1e-2, atol=1e-2)

@@ -59,7 +59,7 @@ def test_only_what_was_asked_for_changes(zoo: Zoo, tmp_path: Path, name: str) ->
     before, after = _bytes(source.path), _bytes(out)
     assert list(before) == list(after)  # the same order too
     assert {tensor for tensor in before if before[tensor] != after[tensor]} == holders
-    edited.verify()
+    edited.verify_and_hash()
     back = write_edited(edited, tmp_path / "back", _negate, keys=keys, manifest={})
     assert (back / "model.safetensors").read_bytes() == (source.path / "model.safetensors").read_bytes()
 
@@ -384,7 +384,7 @@ from resources.checkpoints.writer import write_edited
 torch.set_num_threads(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 source = open_checkpoint(sys.argv[1])
-source.verify()
+source.verify_and_hash()
 write_edited(source, sys.argv[2], lambda k, w: w + 1, keys=source.matrices(), manifest={})
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
