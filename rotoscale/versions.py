@@ -15,6 +15,9 @@ EDIT = "edit-3"
 EVALUATION = "evaluation-2"
 """Part of every stored score's identity: change it whenever the same model and task could give another score."""
 
+CLAIMS = "claims-1"
+"""Of the tables of claims and sentences; each claim's rule has a version of its own beside it."""
+
 PROBE = "probe-2"
 """Of stored texts, attention entropies and similarities: change it whenever the same model and prompts could give
 another result."""

@@ -47,6 +47,12 @@ def tables_read() -> tuple[str, ...]:
     return tuple(dict.fromkeys(table for claim in CLAIMS.values() for table in claim.tables))
 
 
+def judge(evidence: Evidence) -> list[tuple[Claim, Verdict]]:
+    """Every claim that is judged of such a subject, a descendant or a family, in order, with its verdict."""
+    scope = "model" if evidence.model_id else "family"
+    return [(claim, claim.judge(evidence)) for claim in CLAIMS.values() if claim.scope == scope]
+
+
 __all__ = [
     "CLAIMS",
     "NOT_TESTED",
@@ -59,6 +65,7 @@ __all__ = [
     "Row",
     "Rows",
     "Verdict",
+    "judge",
     "not_tested",
     "tables_read",
 ]

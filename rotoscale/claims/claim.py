@@ -96,7 +96,8 @@ class Claim:
     sentence: what the paper says. evidence, control: what is looked at, and what it is held against. supported_by,
     refuted_by: the rule's two sides; anything else is undecided. otherwise: what makes it `not tested`, or undecided
     whatever the numbers. rule_version: changed with the rule. scope: whether it is judged of each descendant or of a
-    family. tables: what the evidence is read from; those in `needs` have to hold rows about the subject.
+    family. tables: what the evidence is read from; those in `needs` have to hold rows about the subject, and those in
+    `of_others` are read of the base and of unrelated models as well.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Claim:
     tables: tuple[str, ...]
     needs: tuple[str, ...]
     rule: Callable[[Evidence], Verdict]
+    of_others: tuple[str, ...] = ()
     scope: Literal["model", "family"] = "model"
 
     def judge(self, evidence: Evidence) -> Verdict:

@@ -77,5 +77,6 @@ CLAIM = Claim(
     rule_version="1",
     tables=("models", "evaluation_contrasts"),
     needs=("evaluation_contrasts",),
+    of_others=("models", "evaluation_contrasts"),
     rule=rule,
 )

@@ -115,5 +115,6 @@ CLAIM = Claim(
     rule_version="1",
     tables=("component_masks",),
     needs=("component_masks",),
+    of_others=("component_masks",),
     rule=rule,
 )

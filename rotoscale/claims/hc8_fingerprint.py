@@ -76,5 +76,6 @@ CLAIM = Claim(
     rule_version="1",
     tables=("models", "lineage"),
     needs=("lineage",),
+    of_others=("models", "lineage"),
     rule=rule,
 )
