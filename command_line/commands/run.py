@@ -18,6 +18,7 @@ def run(models: tuple[str, ...]) -> None:
     """
     from command_line import show
     from command_line.running import materialize, open_workspace
+    from command_line.show_claims import claims
     from command_line.show_scores import scores
     from resources.warehouse import read
     from resources.warehouse.summaries import summarize
@@ -37,6 +38,9 @@ def run(models: tuple[str, ...]) -> None:
             if scores(console, connection, model):
                 console.print()
     show.overview(console, [pair for pair in pairs if pair.matrices])
+    with read(space.settings.published) as connection:
+        console.print()
+        claims(console, connection, {space.registry.model(model).family for model in wanted})
     console.print(
         f"\n{len(outcome.done)} models brought up to date, {len(outcome.fresh)} already were, "
         f"{len(outcome.failed)} failed."
