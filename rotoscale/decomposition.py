@@ -52,7 +52,10 @@ class Decomposition:
 
     @property
     def numerical_rank(self) -> int:
-        """Number of components with `s > max(m, n) eps s[0]`; the others have no defined vectors (METHODS 2)."""
+        """Number of components with `s > max(m, n) eps s[0]`; the others have no defined vectors.
+
+        See docs/methods.md, section 2.
+        """
         s = self.singular_values
         return int((s > max(self.shape) * EPSILON * s[0]).sum())
 

@@ -22,7 +22,7 @@ def read_comparison(
     nf_over_unrelated: float | None,
     nf_over_null: float | None,
 ) -> str:
-    """One sentence on a pair of checkpoints from the medians over its matrices (METHODS 1 and 2).
+    """One sentence on a pair of checkpoints from the medians over its matrices (docs/methods.md, sections 1 and 2).
 
     relative_change: |post - base| / |base|; alpha, with its 5th and 95th percentile: scale factor; nf: median NF;
     nf_over_unrelated and nf_over_null: the same over the unrelated level and over the null.

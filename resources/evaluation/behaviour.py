@@ -159,7 +159,7 @@ class Evaluation:
                 yield Comparison(name, broken, "restored against disrupted")
 
     def _temperature(self, results: Mapping[str, Results]) -> Iterator[dict[str, Any]]:
-        """Rows of `attention_temperature` (METHODS 1)."""
+        """Rows of `attention_temperature` (docs/methods.md, section 1)."""
         from rotoscale.attention import attention_temperature
         from rotoscale.errors import MatrixError
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _ORDER = ("replace-scale", "disrupt-left", "disrupt-right", "restore-left", "restore-right", "formula", "noise")
-"""Recipes in the order of METHODS 3; the others follow by name."""
+"""Recipes in the order of docs/methods.md, section 3; the others follow by name."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from command_line.commands.doctor import doctor
 from safetensors.torch import load_file, save_file
 
 from assets.groups import contract
+from command_line.commands.doctor import doctor
 from resources.checkpoints import open_checkpoint, weight_hash
 from resources.evaluation.store import ResultStore
 from resources.factors import FactorStore
