@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from resources import progress
 from resources.edits.plan import POST, read_plan
-from resources.edits.shelf import MENDABLE
+from resources.edits.shelf import RETRYABLE
 from resources.evaluation.contrasts import Comparison, contrast_rows
 from resources.evaluation.harness import Harness
 from resources.evaluation.scoring import Results, Scorer
@@ -262,7 +262,7 @@ def make_edits(
             scorer.score_edit(row)
             shelf.remove(edit_id)
             row["path"] = ""
-        complete = complete and not row.pop(MENDABLE, False)
+        complete = complete and not row.pop(RETRYABLE, False)
         rows.append(row)
         progress.report(f"{shelf.model_id}: making edits", number + 1, len(plans))
     if wanted is None:

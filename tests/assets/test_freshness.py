@@ -30,7 +30,7 @@ TASKS = "evaluation: {tasks: [no_such_task]}\n"
 @pytest.fixture
 def family(tmp_path: Path, checkpoints: Path) -> Path:
     """A folder with checkpoints of its own, a family file over them, and everything of base and tuned materialized."""
-    for name in ("base", "tuned", "stranger"):
+    for name in ("base", "tuned", "unrelated"):
         shutil.copytree(checkpoints / name, tmp_path / "models" / name)
     write_family(tmp_path / "families", tmp_path / "models", "recipes: [interpolate]\n")
     for model in ("base", "tuned"):
@@ -92,7 +92,7 @@ def test_a_copy_with_the_same_bytes_is_up_to_date_and_other_bytes_are_not(
     shutil.copytree(family, elsewhere, dirs_exist_ok=True, copy_function=shutil.copyfile)
     write_family(elsewhere / "families", elsewhere / "models", "recipes: [interpolate]\n")
     assert [pending(space_of(elsewhere), model) for model in ("base", "tuned")] == [[], []]
-    shutil.copy(elsewhere / "models" / "stranger" / "model.safetensors", elsewhere / "models" / "tuned")
+    shutil.copy(elsewhere / "models" / "unrelated" / "model.safetensors", elsewhere / "models" / "tuned")
     assert pending(space_of(elsewhere), "tuned") == list(EVERYTHING)
     assert pending(space_of(elsewhere), "base") == []
 
@@ -111,7 +111,7 @@ def test_weights_replaced_while_they_are_compared_leave_no_rows(
 
     def replaced_meanwhile(space: Workspace, model: str) -> dict:
         rows = real(space, model)
-        shutil.copy(family / "models" / "stranger" / "model.safetensors", family / "models" / "tuned")
+        shutil.copy(family / "models" / "unrelated" / "model.safetensors", family / "models" / "tuned")
         return rows
 
     space = space_of(family)
@@ -153,7 +153,7 @@ def test_dagster_itself_shows_as_stale_what_is_out_of_date(family: Path, monkeyp
     monkeypatch.setenv("ROTOSCALE_DATA", str(family / "data"))
     monkeypatch.setenv("ROTOSCALE_FAMILIES", str(family / "families"))
     with instance_for_test() as instance:
-        instance.add_dynamic_partitions("models", ["base", "tuned", "stranger"])
+        instance.add_dynamic_partitions("models", ["base", "tuned", "unrelated"])
         cursor = observe(instance, None)
         for model in ("base", "tuned"):
             assert job.execute_in_process(

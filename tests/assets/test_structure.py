@@ -18,7 +18,7 @@ from tests.materialize import materialize
 from tests.tiny import truncated_copy, with_nan, write_family
 
 STRUCTURE = structural_assets()
-MODELS = ("base", "tuned", "stranger")
+MODELS = ("base", "tuned", "unrelated")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_catalogued_facts_are_right(warehouse: Path) -> None:
     assert query(
         warehouse,
         "SELECT role, base_id, architecture, dtype, n_layers, hidden_size, n_heads, n_kv_heads, status "
-        "FROM models WHERE model_id = 'stranger'",
+        "FROM models WHERE model_id = 'unrelated'",
     ) == [("unrelated", "base", "llama", "bfloat16", 3, 32, 4, 2, "ready")]
 
 
@@ -98,9 +98,9 @@ def test_a_base_compared_with_itself_is_the_exact_floor(warehouse: Path) -> None
     ) == [(0, 0, 1, 1, 0, 0)]
 
 
-def test_the_stranger_sits_at_the_unrelated_level_and_the_descendant_far_below(warehouse: Path) -> None:
+def test_the_unrelated_model_sits_at_the_unrelated_level_and_the_descendant_far_below(warehouse: Path) -> None:
     level = dict(query(warehouse, "SELECT model_id, median(nf / nf_unrelated) FROM rotation_statistics GROUP BY 1"))
-    assert level["stranger"] == pytest.approx(1, abs=0.1)
+    assert level["unrelated"] == pytest.approx(1, abs=0.1)
     assert level["tuned"] < 0.5
 
 
@@ -122,7 +122,7 @@ def test_nothing_is_pending_after_a_run_until_a_weight_changes(
     assert set(STRUCTURE) < set(model_assets())
     rebased = write_family(tmp_path / "families", tmp_path)
     for model in MODELS:
-        (tmp_path / model).symlink_to(checkpoints / ("stranger" if model == "tuned" else model))
+        (tmp_path / model).symlink_to(checkpoints / ("unrelated" if model == "tuned" else model))
     elsewhere = WorkspaceResource(data=str(warehouse / "data"), families=str(rebased)).open()
     assert "checkpoints" in pending(elsewhere, "tuned")
 
@@ -211,8 +211,8 @@ def test_the_sensor_adds_registered_models(tmp_path: Path, families: Path) -> No
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(instance=instance, resources={"workspace": resource})
         result = sensor(context)
-        assert [list(r.partition_keys) for r in result.dynamic_partitions_requests] == [["base", "tuned", "stranger"]]
-        instance.add_dynamic_partitions("models", ["base", "tuned", "stranger"])
+        assert [list(r.partition_keys) for r in result.dynamic_partitions_requests] == [["base", "tuned", "unrelated"]]
+        instance.add_dynamic_partitions("models", ["base", "tuned", "unrelated"])
         assert not sensor(context).dynamic_partitions_requests
 
 

@@ -148,7 +148,7 @@ def test_run_families_and_doctor(tmp_path: Path, families: Path) -> None:
     assert listed.stdout.count("not started") == 3
     first = rotoscale("run", data=data, families=families)
     assert first.returncode == 0, first.stderr
-    assert "does not descend" in first.stdout  # the stranger
+    assert "does not descend" in first.stdout  # the unrelated model
     assert "3 models brought up to date" in first.stdout
     again = rotoscale("run", data=data, families=families)
     assert "0 models brought up to date, 3 already were" in again.stdout
@@ -227,7 +227,7 @@ def test_two_runs_at_once_on_one_base_with_the_published_file_held_open(tmp_path
             stderr=subprocess.PIPE,
             text=True,
         )
-        for model in ("tuned", "stranger")
+        for model in ("tuned", "unrelated")
     ]
     for process in runs:
         _, complaint = process.communicate(timeout=300)
