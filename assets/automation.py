@@ -14,8 +14,8 @@ from functools import lru_cache
 import dagster as dg
 from dagster._core.definitions.events import AssetKeyPartitionKey
 
-from assets.freshness import pending
-from assets.groups import SETTINGS_GROUP, model_assets, open_workspace
+from assets.freshness import pending, pending_keys
+from assets.groups import SETTINGS_GROUP, model_assets, open_workspace, shared_assets
 from resources.settings import load_settings
 from rotoscale.errors import RotoscaleError
 
@@ -40,6 +40,24 @@ class OutOfDate(dg.AutomationCondition):
             key, {AssetKeyPartitionKey(key, partition) for partition in known}
         )
         return dg.AutomationResult(context, subset)
+
+
+class PendingKeys(dg.AutomationCondition):
+    """True while a shared asset has rows that are missing or out of date."""
+
+    @property
+    def name(self) -> str:
+        """How the UI names the condition."""
+        return "pending_keys"
+
+    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
+        """The whole asset, or nothing."""
+        asset = shared_assets()[context.key.to_user_string()]
+        try:
+            waits = bool(pending_keys(open_workspace(load_settings()), asset))
+        except RotoscaleError:
+            waits = False
+        return dg.AutomationResult(context, context.candidate_subset if waits else context.get_empty_subset())
 
 
 class Unpublished(dg.AutomationCondition):
@@ -85,6 +103,16 @@ def fill_out_of_date() -> dg.AutomationCondition:
         & ~dg.AutomationCondition.in_progress()
         & ~dg.AutomationCondition.execution_failed()
         & ~dg.AutomationCondition.any_deps_missing().ignore(_SETTINGS)
+        & ~dg.AutomationCondition.any_deps_in_progress()
+    )
+
+
+def fill_pending_keys() -> dg.AutomationCondition:
+    """For shared assets, once what they need is not being made any more."""
+    return (
+        PendingKeys()
+        & ~dg.AutomationCondition.in_progress()
+        & ~dg.AutomationCondition.execution_failed()
         & ~dg.AutomationCondition.any_deps_in_progress()
     )
 

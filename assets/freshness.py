@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from assets.groups import Asset, model_assets, tables_of
+from assets.groups import Asset, SharedAsset, model_assets, tables_of
 from resources.families import ModelEntry
 from resources.workspace import NotReady, Workspace, fingerprint
 from rotoscale.errors import RotoscaleError
@@ -55,6 +55,29 @@ def pending(space: Workspace, model_id: str, assets: Iterable[str] | None = None
     entry = space.registry.model(model_id)
     wanted = model_assets() if assets is None else [name for name in model_assets() if name in set(assets)]
     return [name for name in wanted if not is_current(space, entry, model_assets()[name], read=read)]
+
+
+def shared_fingerprint(space: Workspace, asset: SharedAsset, key: str) -> str:
+    """What the rows of one key of a shared asset would be made from now."""
+    return fingerprint(asset.name, asset.version, key, asset.inputs(space, key))
+
+
+def pending_keys(space: Workspace, asset: SharedAsset) -> list[str]:
+    """Keys of a shared asset whose rows are missing or out of date. One that cannot be judged yet is left out."""
+    waiting = []
+    for key in asset.keys(space):
+        try:
+            wanted = shared_fingerprint(space, asset, key)
+        except RotoscaleError:
+            continue
+        if any(space.tables.fingerprint(table, key) != wanted for table in tables_of(asset.name)):
+            waiting.append(key)
+    return waiting
+
+
+def made_from(space: Workspace, model: str, assets: Iterable[str]) -> list[tuple[str, str | None]]:
+    """What the rows of a model in the tables of some assets were made from: an input of what is made of them."""
+    return [(table, space.tables.fingerprint(table, model)) for asset in assets for table in tables_of(asset)]
 
 
 def settings_version(space: Workspace, entry: ModelEntry, asset: Asset) -> str:

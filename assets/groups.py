@@ -10,7 +10,7 @@ from __future__ import annotations
 import graphlib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -71,12 +71,31 @@ class Asset:
 
 
 @dataclass(frozen=True)
+class SharedAsset:
+    """One asset without partitions, for what is about several models: a family, a pair.
+
+    It stores rows under keys of its own and makes only those that are out of date, so that a later sibling never
+    rewrites what is known of older models.
+
+    keys: what there should be rows for now, such as families or pairs.
+    inputs: what the rows of one key are made from, as plain values.
+    """
+
+    name: str
+    version: str
+    after: tuple[str, ...]
+    keys: Callable[[Workspace], Sequence[str]]
+    inputs: Callable[[Workspace, str], Any]
+
+
+@dataclass(frozen=True)
 class Group:
     """One asset group: its assets, and the tables that they fill."""
 
     name: str
-    assets: tuple[Asset, ...]
-    tables: tuple[Table, ...]
+    assets: tuple[Asset, ...] = ()
+    tables: tuple[Table, ...] = ()
+    shared: tuple[SharedAsset, ...] = ()
 
 
 @cache
@@ -107,6 +126,14 @@ def model_assets() -> MappingProxyType[str, Asset]:
 
 
 @cache
+def shared_assets() -> MappingProxyType[str, SharedAsset]:
+    """Every asset without partitions that fills tables, by name, each after those it needs."""
+    found = {asset.name: asset for group in groups() for asset in group.shared}
+    order = graphlib.TopologicalSorter({name: asset.after for name, asset in found.items()}).static_order()
+    return MappingProxyType({name: found[name] for name in order if name in found})
+
+
+@cache
 def structural_assets() -> tuple[str, ...]:
     """The assets of a mere comparison of weights, which makes no edits and runs no model."""
     return tuple(name for name, asset in model_assets().items() if asset.structural)
@@ -115,7 +142,7 @@ def structural_assets() -> tuple[str, ...]:
 @cache
 def contract() -> Contract:
     """Every table by name, those of a group together, groups in the order of their assets."""
-    order = list(model_assets())
+    order = [*model_assets(), *shared_assets()]
     tables = [replace(table, group=group.name) for group in groups() for table in group.tables]
     tables.sort(key=lambda table: order.index(table.asset) if table.asset in order else len(order))
     return MappingProxyType({table.name: table for table in tables})

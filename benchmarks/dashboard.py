@@ -31,8 +31,9 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dashboard import launch, synthetic
+from dashboard import launch
 from resources.warehouse import current
+from tests import synthetic
 
 CHROMIUM = "/usr/bin/chromium"
 MODEL = "synthetic-03-reasoning"

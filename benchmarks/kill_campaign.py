@@ -263,7 +263,10 @@ def held(data: Path) -> Iterator[str]:
             yield f"{path.relative_to(data)} is locked"
     if not (data / "dagster").exists():
         return
+    from assets.slots import free_dead_slots
+
     with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
+        free_dead_slots(instance)  # as whoever needs Dagster next does; a command with nothing to do does not open it
         storage = instance.event_log_storage
         for pool in storage.get_concurrency_keys():
             for slot in storage.get_concurrency_info(pool).claimed_slots:

@@ -68,14 +68,29 @@ def prepare_home(space: Workspace) -> None:
     os.environ["DAGSTER_HOME"] = str(home)
 
 
+def open_instance(space: Workspace) -> dg.DagsterInstance:
+    """The Dagster instance of a workspace, made where there is none; close it by using it in a `with` block.
+
+    One process at a time: two that make it at once leave a database that neither can open again.
+    """
+    import dagster as dg
+    from filelock import FileLock
+
+    prepare_home(space)
+    with FileLock(space.settings.dagster_home / ".lock"):
+        return dg.DagsterInstance.get()
+
+
 def materialize(
     space: Workspace, models: Sequence[str], console: Console, assets: Sequence[str] | None = None
 ) -> Outcome:
-    """Bring models up to date, in an order in which references come first, and publish if anything changed.
+    """Bring models up to date, in an order in which references come first, then what is about several models.
 
-    `assets` narrows what is brought up to date. A model that fails is reported and the others go on.
+    `assets` narrows what is brought up to date to some assets of the models. A model that fails is reported and the
+    others go on. What is new is published.
     """
-    from assets.freshness import pending
+    from assets.freshness import pending, pending_keys
+    from assets.groups import shared_assets
 
     outcome = Outcome()
     work: dict[str, list[str]] = {}
@@ -85,29 +100,29 @@ def materialize(
             work[entry.id] = waiting
         else:
             outcome.fresh.append(entry.id)
-    if not work and space.published_is_current():
+    shared = shared_assets() if assets is None else {}
+    if not work and space.published_is_current() and not any(pending_keys(space, one) for one in shared.values()):
         return outcome
-    prepare_home(space)
-    import dagster as dg
-
     from assets.definitions import defs
     from assets.models.sensors import add_keys
     from assets.slots import watched
 
     job = defs.resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.get() as instance, bar(console), watched(instance, console.print):
+    with open_instance(space) as instance, bar(console), watched(instance, console.print):
         add_keys(instance, list(work))
         for model in work:
             # Judged again: what came before may have changed what this one needs.
             waiting = pending(space, model, assets)
-            failure = _execute(job, instance, waiting, model)
+            failure = _execute(job, instance, waiting, model) if waiting else ""
             if failure:
                 outcome.failed[model] = failure
             else:
                 outcome.done.append(model)
-        failure = _execute(job, instance, ["warehouse"], None)
-        if failure:
-            outcome.failed["warehouse"] = failure
+        waiting = [name for name, asset in shared.items() if pending_keys(space, asset)]
+        for name in [*waiting, "warehouse"]:
+            failure = _execute(job, instance, [name], None)
+            if failure:
+                outcome.failed[name] = failure
         outcome.published = not failure
     return outcome
 

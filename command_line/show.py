@@ -9,10 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from resources.warehouse.summary import Summary
+from resources.warehouse.summaries import PairSummary
 from rotoscale.reading import read_comparison
 
-_OVERALL = "alpha alpha_p05 alpha_p95 nf nf_over_null nf_over_null_p05 nf_over_null_p95 nf_over_unrelated"
+_OVERALL = (
+    "relative_change alpha alpha_p05 alpha_p95 nf nf_over_null nf_over_null_p05 nf_over_null_p95 nf_over_unrelated"
+)
 
 
 def output() -> Console:
@@ -51,7 +53,7 @@ def number(value: Any) -> str:
     return f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e4 else f"{value:.4f}"
 
 
-def reading(summary: Summary) -> str:
+def reading(summary: PairSummary) -> str:
     """The one sentence that reads a comparison."""
     overall = summary.overall
     return read_comparison(
@@ -65,13 +67,15 @@ def reading(summary: Summary) -> str:
     )
 
 
-def comparison(console: Console, summary: Summary) -> None:
+def comparison(console: Console, summary: PairSummary) -> None:
     """Print one comparison: total change, others, scale, rotation, what stands out, one sentence."""
     share = summary.parameters_analysed / summary.parameters if summary.parameters else 0
+    matrices, simulated = summary.matrices, summary.overall["simulated"]
     console.print(f"\n{summary.model} against {summary.base}", style="bold", markup=False)
     console.print(
-        f"All tensors: relative change {number(summary.relative_change)}. {summary.matrices} principal matrices "
-        f"hold {100 * share:.1f} % of {summary.parameters:,} parameters."
+        f"All tensors: relative change {number(summary.change_of_all_tensors)}; the {matrices} principal matrices: "
+        f"{number(summary.overall['relative_change'])}. These hold {100 * share:.1f} % of {summary.parameters:,} "
+        "parameters."
     )
     if summary.others:
         console.print(
@@ -85,21 +89,26 @@ def comparison(console: Console, summary: Summary) -> None:
         table(
             "Scale: s_post / s_base, median over layers",
             ["matrix", "n", "alpha", "5 %", "95 %", "least squares", "spread (cv)", "top", "middle", "bottom"],
-            _cells(summary.scale, "matrix n alpha p05 p95 least_squares ratio_cv top middle bottom"),
+            _cells(
+                summary.by_matrix_type,
+                "matrix matrices alpha alpha_p05 alpha_p95 alpha_least_squares ratio_cv "
+                "alpha_top alpha_middle alpha_bottom",
+            ),
             caption="A uniform alpha below 1 is also what plain weight decay leaves.",
         )
     )
-    simulated = summary.matrices_with_simulated_null
-    how = "simulated" if simulated == summary.matrices else f"simulated for {simulated}, else by formula"
+    how = "simulated" if simulated == matrices else f"simulated for {simulated}, else by formula"
     console.print(
         table(
             "Rotation: NF against noise of the same size, median over layers",
             ["matrix", "n", "change", "NF", "null", "NF/null", "5 %", "95 %", "unrelated", "formula err", "base err"],
             _cells(
-                summary.rotation,
-                "matrix n relative_change nf nf_null nf_over_null p05 p95 nf_unrelated formula_error base_error",
+                summary.by_matrix_type,
+                "matrix matrices relative_change nf nf_null nf_over_null nf_over_null_p05 nf_over_null_p95 "
+                "nf_unrelated formula_error base_error",
             ),
-            caption=f"Null {how} ({summary.matrices} matrices). About 1: as noise; below: together; above: apart.",
+            caption=f"Change: |post - base| / |base| over these matrices. Null {how} ({matrices} matrices). "
+            "NF/null about 1: as noise; below: together; above: apart.",
         )
     )
     if summary.outstanding:
@@ -116,7 +125,7 @@ def comparison(console: Console, summary: Summary) -> None:
     console.print(reading(summary), style="bold")
 
 
-def overview(console: Console, summaries: Sequence[Summary]) -> None:
+def overview(console: Console, summaries: Sequence[PairSummary]) -> None:
     """Print one line per comparison, then the sentence that reads it; nothing for none."""
     if not summaries:
         return
@@ -124,8 +133,9 @@ def overview(console: Console, summaries: Sequence[Summary]) -> None:
         table(
             "What post-training did",
             ["model", "against", "change", "alpha", "5 %", "95 %", "NF", "NF/null", "5 %", "95 %", "of unrelated"],
-            [[s.model, s.base, s.relative_change, *_cells([s.overall], _OVERALL)[0]] for s in summaries],
-            caption="Medians over principal matrices. NF/null about 1: the vectors turned as noise of that size would.",
+            [[s.model, s.base, *_cells([s.overall], _OVERALL)[0]] for s in summaries],
+            caption="Change: |post - base| / |base| over the principal matrices; else medians over them. NF/null about "
+            "1: the singular vectors rotated as noise of that size rotates them.",
         )
     )
     for summary in summaries:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from command_line.show import number
-from resources.warehouse.scores import BehaviourSummary, Score, behaviour_summary
+from resources.warehouse.summaries.scores import BehaviourSummary, Score, behaviour_summary
 
 if TYPE_CHECKING:
     import duckdb

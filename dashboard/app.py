@@ -17,7 +17,7 @@ if str(Path(__file__).resolve().parent.parent) not in sys.path:
 
 import streamlit as st
 
-from dashboard import parts, state, style, text
+from dashboard import pages, parts, state, style, text
 from dashboard.source import latest
 from resources.settings import SettingsError, load_settings
 from resources.warehouse import WarehouseError
@@ -25,24 +25,12 @@ from resources.warehouse import WarehouseError
 # Seconds between two looks for a newer published file.
 LOOK_EVERY = 5.0
 
-PAGES = (
-    ("families", "Families", ":material/account_tree:"),
-    ("scale", "Scale", ":material/straighten:"),
-    ("rotation", "Rotation", ":material/rotate_right:"),
-    ("edits", "Edits and scores", ":material/science:"),
-    ("models", "Models", ":material/inventory_2:"),
-)
-
 
 def main() -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="Rotoscale", page_icon=style.ICON, layout="wide")
     st.html(style.CSS)
-    pages = [
-        st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=name == "families")
-        for name, title, icon in PAGES
-    ]
-    page = st.navigation(pages, position="top")
+    page = st.navigation([page.streamlit() for page in pages.discover()], position="top")
     state.begin(page.url_path)
     try:
         folder = load_settings().published
@@ -58,7 +46,10 @@ def main() -> None:
         parts.welcome()
         return
     notice = st.container()
-    page.run()
+    try:
+        page.run()
+    except WarehouseError as error:  # the file is from before something that this page asks for
+        parts.broken(str(error))
     for parameter, value in state.unknown():
         notice.warning(
             f"The address asks for {parameter} {text.code(value)}, which is not in the warehouse; "

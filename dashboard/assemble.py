@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dashboard import text
-from dashboard.quantities import in_order
+from resources.warehouse.summaries.measures import FORGOTTEN, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 UNMEASURED = "not measured yet"
 LOWER_IS_BETTER = " ↓"
+
+
+def listed(models: pd.DataFrame) -> pd.DataFrame:
+    """Registered models but for those that were forgotten on request."""
+    return models[models["status"].fillna("") != FORGOTTEN]
 
 
 def descendants(models: pd.DataFrame, overall: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:

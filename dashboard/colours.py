@@ -65,9 +65,9 @@ def assigned(names: Iterable[str]) -> dict[str, tuple[str, str, str]]:
     """
     found = {}
     for i, name in enumerate(dict.fromkeys(names)):
-        turn, place = divmod(i, len(CATEGORIES))
-        dash = (DASHES[place], *LATER_DASHES)[turn % (1 + len(LATER_DASHES))]
-        found[name] = (CATEGORIES[place], MARKS[place] + ("-open" if turn % 2 else ""), dash)
+        time_round, place = divmod(i, len(CATEGORIES))
+        dash = (DASHES[place], *LATER_DASHES)[time_round % (1 + len(LATER_DASHES))]
+        found[name] = (CATEGORIES[place], MARKS[place] + ("-open" if time_round % 2 else ""), dash)
     return found
 
 

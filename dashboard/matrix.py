@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import parts, state, text
+from dashboard import parts, queries, state, text
 from dashboard.figures import heat
-from dashboard.quantities import Quantity, in_order
+from dashboard.quantities import Quantity
+from resources.warehouse.summaries import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,7 +50,7 @@ def choose(quantities: Mapping[str, Quantity], key: str) -> tuple[str, str] | No
     `key` says what the page is about, and names the choice of the quantity in the address.
     """
     table = next(iter(quantities.values())).table
-    pair = parts.choose_pair(parts.ask("pairs"))
+    pair = parts.choose_pair(queries.pairs(parts.source()))
     if pair is None:
         parts.nothing(
             "No comparison is measured yet",
@@ -60,7 +61,7 @@ def choose(quantities: Mapping[str, Quantity], key: str) -> tuple[str, str] | No
         parts.nothing(
             f"The {key} of this model is not measured yet",
             f"Its run may still be going, or `{table}` waits to be materialized.",
-            link=text.asset_link(table, pair[0]),
+            link=parts.asset_link(table, pair[0]),
         )
     else:
         _heat_map(quantities, key, *pair)
@@ -75,20 +76,22 @@ def _heat_map(quantities: Mapping[str, Quantity], key: str, model: str, base: st
     if cell is None:
         return
     one, two, three, four = st.columns([1, 1.4, 1, 6], vertical_alignment="bottom")
-    grid = parts.ask("grid", next(iter(quantities)), model, base)  # all quantities of a page have the same cells
+    grid = queries.grid(
+        parts.source(), next(iter(quantities)), model, base
+    )  # all quantities of a page have the same cells
     layers, matrices = _layers(grid), _matrices(grid)
     state.select("Layer", layers, "layer", default=cell.layer, where=one, then=_show_cell)
     state.select(
         "Matrix", matrices, "matrix", default=cell.matrix, names=lambda m: text.short(m, 24), where=two, then=_show_cell
     )
     if cell.expert >= 0:
-        experts = parts.ask("experts", model, base, cell.layer, cell.matrix)
+        experts = queries.experts(parts.source(), model, base, cell.layer, cell.matrix)
         state.select("Expert", experts, "expert", where=three, then=_show_cell)
     (four if cell.expert >= 0 else three).caption("or click a cell")
     chosen = state.segments("Shown", list(quantities), key, names=lambda k: quantities[k].label)
     quantity = quantities[chosen]
-    st.caption(f"**{quantity.label}.** {text.meaning(quantity.column, quantity.table) or ''} {quantity.note}")
-    data = parts.ask("grid", quantity.key, model, base)
+    st.caption(f"**{quantity.label}.** {parts.meaning(quantity.column, quantity.table) or ''} {quantity.note}")
+    data = queries.grid(parts.source(), quantity.key, model, base)
     chart = heat.layer_map(data, quantity, theme=parts.theme(), picked=(cell.layer, cell.matrix))
     # Another cell is another widget: a click on a cell that was clicked before would count as taking the click back.
     widget = f"map_{cell.layer}_{matrices.index(cell.matrix)}"
@@ -109,13 +112,13 @@ def details(draw: Callable[[Cell], None], quantities: Mapping[str, Quantity], ke
 def _picked_cell(quantities: Mapping[str, Quantity], key: str, model: str, base: str) -> Cell | None:
     """The cell that the address names, else the one that stands out; None without data."""
     quantity = quantities[state.chosen(key, list(quantities), next(iter(quantities)))]
-    data = parts.ask("grid", quantity.key, model, base)
+    data = queries.grid(parts.source(), quantity.key, model, base)
     if data.empty:
         return None
     layer, matrix = _outstanding(data, quantity)
     layer = state.chosen("layer", _layers(data), layer)
     matrix = state.chosen("matrix", _matrices(data), matrix)
-    experts = parts.ask("experts", model, base, layer, matrix)
+    experts = queries.experts(parts.source(), model, base, layer, matrix)
     is_mixture = bool(experts) and experts != [-1]
     return Cell(model, base, layer, matrix, state.chosen("expert", experts, experts[0]) if is_mixture else -1)
 

@@ -1,4 +1,4 @@
-"""Pieces that every page is made of: questions with memory, figures and tables that can be taken along, provenance."""
+"""Pieces that every page is made of: the source, figures and tables that can be taken along, provenance."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard import queries, state, text
+from dashboard import pages, queries, state, text
 from dashboard.source import Source
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dashboard.figures.frame import Chart
+    from dashboard.quantities import Quantity
 
 
 IMAGE_FORMATS = ("png", "svg")
 
 
-# ------------------------------------------------------------------------------------------------------- questions
+# ------------------------------------------------------------------------------------------------ where numbers are
 
 
 @st.cache_resource(max_entries=3, show_spinner=False)
@@ -30,14 +31,24 @@ def open_source(path: str) -> Source:
     return Source(Path(path))
 
 
-@st.cache_data(max_entries=400, show_spinner=False)
-def _answer(path: str, question: str, arguments: tuple[Any, ...]) -> Any:
-    return getattr(queries, question)(open_source(path), *[list(a) if isinstance(a, tuple) else a for a in arguments])
+def source() -> Source:
+    """The published file that this page is drawn from."""
+    return open_source(st.session_state["published_path"])
 
 
-def ask(question: str, *arguments: Any) -> Any:
-    """The answer of `queries.<question>` over the file that this page is drawn from, kept until a newer file."""
-    return _answer(st.session_state["published_path"], question, arguments)
+def meaning(column: str, table: str | None = None) -> str | None:
+    """The published file's text of a column, for hovering; of the first table that has it unless one is named."""
+    return source().catalogue.meaning(column, table)
+
+
+def meanings(table: str, *columns: str) -> str:
+    """The texts of several columns of a table, one after the other."""
+    return " ".join(meaning(column, table) or "" for column in columns)
+
+
+def asset_link(table: str, model_id: str) -> str:
+    """Address of a model's partition of the asset that makes a table."""
+    return text.asset_link(source().catalogue.asset_of(table), model_id)
 
 
 # ---------------------------------------------------------------------------------------------- figures and tables
@@ -80,15 +91,18 @@ def table(
     *,
     columns: Mapping[str, Any] | None = None,
     order: Sequence[str] | None = None,
-    source: str | None = None,
+    of: str | None = None,
     height: Any = "auto",
     selectable: bool = False,
 ) -> list[int]:
-    """A table whose headings explain themselves on hover, with downloads; the rows picked, when it is selectable."""
+    """A table whose headings explain themselves on hover, with downloads; the rows picked, when it is selectable.
+
+    `of` names the table of the warehouse that the columns are from, where their names alone would not say.
+    """
     config: dict[str, Any] = {}
     for column in order or data.columns:
         config[column] = (columns or {}).get(column) or st.column_config.Column(
-            text.title(column), help=text.meaning(column, source)
+            text.title(column), help=meaning(column, of)
         )
     options: dict[str, Any] = {"on_select": "rerun", "selection_mode": "single-row"} if selectable else {}
     with st.container(gap=None, key=f"box_{name}"):
@@ -162,8 +176,13 @@ def nothing(what: str, todo: str, *, link: str | None = None) -> None:
 def metrics(values: Sequence[tuple[str, str, str | None]]) -> None:
     """A row of numbers: (name, value, meaning on hover)."""
     with st.container(horizontal=True, gap="medium"):
-        for name, value, meaning in values:
-            st.metric(name, value, help=meaning, width="content")
+        for name, value, help_text in values:
+            st.metric(name, value, help=help_text, width="content")
+
+
+def numbers(row: Mapping[str, Any], quantities: Mapping[str, Quantity]) -> None:
+    """A row of one matrix's numbers, each with its meaning."""
+    metrics([(q.label, text.number(row[q.column], q.digits), meaning(q.column, q.table)) for q in quantities.values()])
 
 
 # --------------------------------------------------------------------------------------------- around every page
@@ -195,7 +214,7 @@ def broken(message: str) -> None:
 
 def footer() -> None:
     """Which file the page is drawn from, and how figures are saved."""
-    row = ask("published").iloc[0]
+    row = queries.published(source()).iloc[0]
     st.divider()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
@@ -211,6 +230,16 @@ def footer() -> None:
 def code_name() -> str:
     """The published file's name as markdown."""
     return text.code(Path(st.session_state["published_path"]).name)
+
+
+def model_links(row: Mapping[str, Any]) -> None:
+    """Links to every page that shows one model, with this one chosen."""
+    query = {"family": row["family"] or "", "model": row["model_id"], "base": row["base_id"]}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(text.code(row["model_id"]), width="content")
+        for page in pages.discover():
+            if page.opens_model:
+                st.page_link(page.streamlit(), label=page.title, icon=":material/arrow_forward:", query_params=query)
 
 
 def choose_pair(pairs: pd.DataFrame, *, offer_floor: bool = True) -> tuple[str, str] | None:

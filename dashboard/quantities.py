@@ -1,7 +1,12 @@
-"""The quantities that the heat maps can show: one entry each, and the only expressions a choice can lead to.
+"""The quantities that pages and reports show of a matrix: one entry each, and the only expressions asked for.
 
 An address names a quantity by its key; what is not in here is not asked of the database. The text that explains a
-quantity is the contract's own text of its column.
+quantity is the published file's own text of its column. Where a quantity is shown stands in `places`:
+
+- `map`: the heat map of its page offers it
+- `matrix`: it is stated of a single matrix, on its page and in a report
+- `report`: a report draws its heat map
+- `family`: descendants of a family are compared by it, layer by layer
 """
 
 from __future__ import annotations
@@ -13,64 +18,67 @@ from dataclasses import dataclass
 class Quantity:
     """One number per matrix: where it is, what to call it, and which value means that nothing happened."""
 
+    page: str
     key: str
     label: str
     table: str
     column: str
+    places: frozenset[str]
     expression: str
     centre: float | None = None
-    digits: int = 3
+    digits: int = 4
     note: str = ""
 
 
-def _plain(table: str, column: str, label: str, centre: float | None = None, note: str = "") -> Quantity:
-    return Quantity(column, label, table, column, f'"{column}"', centre, note=note)
-
-
-_S, _R = "scale_statistics", "rotation_statistics"
-
-SCALE = {
-    q.key: q
-    for q in (
-        _plain(_S, "alpha_median", "α median", 1),
-        _plain(_S, "alpha_mean", "α mean", 1),
-        _plain(_S, "alpha_least_squares", "α least squares", 1),
-        _plain(_S, "alpha_frobenius", "α Frobenius", 1),
-        _plain(_S, "alpha_top", "α top tenth", 1),
-        _plain(_S, "alpha_middle", "α middle tenth", 1),
-        _plain(_S, "alpha_bottom", "α bottom tenth", 1),
-        _plain(_S, "ratio_cv", "Unevenness (CV)"),
-        _plain(_S, "unexplained", "Unexplained by α"),
+def _scale(column: str, label: str, places: str, centre: float | None = None) -> Quantity:
+    return Quantity(
+        "scale", column, label, "scale_statistics", column, frozenset(places.split()), f'"{column}"', centre
     )
-}
 
-ROTATION = {
+
+def _rotation(
+    column: str, label: str, places: str, centre: float | None = None, digits: int = 4, key: str = "",
+    expression: str = "", note: str = "",
+) -> Quantity:  # fmt: skip
+    return Quantity(
+        "rotation", key or column, label, "rotation_statistics", column, frozenset(places.split()),
+        expression or f'"{column}"', centre, digits, note,
+    )  # fmt: skip
+
+
+QUANTITIES = {
     q.key: q
     for q in (
-        _plain(_R, "nf_over_null", "NF / null", 1),
-        _plain(_R, "nf", "NF"),
-        _plain(_R, "leak", "Leak"),
-        Quantity(
-            "formula_over_base",
-            "Formula error / base error",
-            _R,
-            "formula_error",
-            'formula_error / nullif("base_error", 0)',
-            1,
+        _scale("alpha_median", "α median", "map matrix report family", 1),
+        _scale("alpha_mean", "α mean", "map matrix", 1),
+        _scale("alpha_least_squares", "α least squares", "map matrix", 1),
+        _scale("alpha_frobenius", "α Frobenius", "map matrix", 1),
+        _scale("alpha_top", "α top tenth", "map", 1),
+        _scale("alpha_middle", "α middle tenth", "map", 1),
+        _scale("alpha_bottom", "α bottom tenth", "map", 1),
+        _scale("ratio_cv", "Unevenness (CV)", "map matrix"),
+        _scale("unexplained", "Unexplained by α", "map matrix"),
+        _rotation("nf_over_null", "NF / null", "map matrix report family", 1, digits=3),
+        _rotation("nf", "NF", "map matrix"),
+        _rotation("nf_null", "NF null, first-order", "matrix"),
+        _rotation("nf_null_simulated", "NF null, simulated", "matrix"),
+        _rotation("nf_unrelated", "NF unrelated", "matrix"),
+        _rotation("leak", "Leak", "map matrix"),
+        _rotation(
+            "formula_error", "Formula error / base error", "map report", 1, key="formula_over_base",
+            expression='formula_error / nullif("base_error", 0)',
             note="Below 1 the shared-rotation formula comes closer to the post model than the base does.",
         ),
-        _plain(_R, "relative_change", "Relative change"),
-        _plain(_R, "row_norm_ratio", "Row-norm ratio", 1),
-        _plain(_R, "row_cosine", "Row cosine"),
-        _plain(_R, "intruders", "Intruders"),
+        _rotation("formula_error", "Formula error", "matrix"),
+        _rotation("base_error", "Base error", "matrix"),
+        _rotation("relative_change", "Relative change", "map matrix report"),
+        _rotation("row_norm_ratio", "Row-norm ratio", "map", 1),
+        _rotation("row_cosine", "Row cosine", "map"),
+        _rotation("intruders", "Intruders", "map matrix", digits=0),
     )
-}
-
-QUANTITIES = SCALE | ROTATION
-
-PRINCIPAL = ("q", "k", "v", "o", "gate", "up", "down")
+}  # fmt: skip
 
 
-def in_order(matrices: list[str]) -> list[str]:
-    """Matrix types as they follow each other in a block; an architecture's own words come last, by name."""
-    return sorted(matrices, key=lambda m: (PRINCIPAL.index(m) if m in PRINCIPAL else len(PRINCIPAL), m))
+def shown(place: str, page: str | None = None) -> dict[str, Quantity]:
+    """The quantities shown in a place, of one page or of all, by key."""
+    return {key: q for key, q in QUANTITIES.items() if place in q.places and page in (None, q.page)}

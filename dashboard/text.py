@@ -1,7 +1,8 @@
-"""Names and numbers as text: what a column is called, what it means, and strangers' names made harmless.
+"""Names and numbers as text: what a column is called, and other people's names made harmless.
 
-Model names come from strangers. Streamlit's markdown and Plotly's labels both understand markup, so a name goes
-through `code` or `label` before it reaches either. Tables and selection boxes show plain text and need neither.
+Model names can be anything that somebody uploaded. Streamlit's markdown and Plotly's labels both understand markup, so
+a name goes through `code` or `label` before it reaches either. Tables and selection boxes show plain text and need
+neither.
 """
 
 from __future__ import annotations
@@ -14,19 +15,16 @@ from typing import Any
 from urllib.parse import quote
 
 from dashboard.quantities import QUANTITIES
-from resources.warehouse import TABLES
 
 DECAY = "A uniform alpha below 1 is also what plain weight decay leaves."
 
 _LABELS = {
     "model_id": "Model", "base_id": "Compared with", "family": "Family", "method": "Method", "role": "Role",
-    "status": "Status", "status_reason": "Reason", "alpha": "α", "nf_over_null": "NF / null",
-    "relative_change": "Relative change", "ratio_cv": "Unevenness", "n_layers": "Layers", "hidden_size": "Width",
+    "status": "Status", "status_reason": "Reason", "alpha": "α", "n_layers": "Layers", "hidden_size": "Width",
     "n_heads": "Heads", "n_kv_heads": "KV heads", "n_parameters": "Parameters", "content_hash": "Content hash",
     "run_id": "Run", "code_version": "Code version", "materialized_at": "Made at", "subject_id": "Subject",
     "reference_id": "Reference", "p_value": "p", "stderr": "Std. error", "n": "n", "value": "Score",
     "weight_error": "Weight error", "is_control": "Control", "cka": "CKA", "dtype": "Format",
-    "nf": "NF", "nf_null": "null, first-order", "nf_null_simulated": "null, simulated", "nf_unrelated": "unrelated",
 }  # fmt: skip
 
 
@@ -37,12 +35,6 @@ def title(column: str) -> str:
     if column in QUANTITIES:
         return QUANTITIES[column].label
     return column.replace("_", " ").capitalize()
-
-
-def meaning(column: str, table: str | None = None) -> str | None:
-    """The contract's text of a column, for hovering; looked up in any table unless one is named."""
-    tables = [TABLES[table]] if table else TABLES.values()
-    return next((c.text for t in tables for c in t.columns if c.name == column), None)
 
 
 def short(name: Any, length: int = 44) -> str:
@@ -89,7 +81,7 @@ def number(value: Any, digits: int = 3) -> str:
 
 
 def place(source: Any) -> str:
-    """Where a checkpoint comes from as it may leave the house: of a local folder only its own name."""
+    """Where a checkpoint comes from as it may be shown to others: of a local folder only its own name."""
     known = source if isinstance(source, str) else ""
     return PurePath(known).name if PurePath(known).is_absolute() else known
 
@@ -131,4 +123,4 @@ def run_link(run_id: Any) -> str | None:
 
 def asset_link(asset: str, model_id: Any) -> str:
     """Address of an asset's partition in the Dagster UI."""
-    return f"{dagster()}/assets/{quote(asset, safe='')}?partition={quote(str(model_id), safe='')}"
+    return f"{dagster()}/assets/{quote(asset, safe='/')}?partition={quote(str(model_id), safe='')}"

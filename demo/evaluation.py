@@ -106,11 +106,11 @@ def table(rows: Mapping[str, Mapping[str, Measured]]) -> str:
 def main() -> None:
     """Measure every shipped checkpoint."""
     from demo import tokenizer
-    from demo.recipes import RECIPES
-    from demo.train import CHECKPOINTS, load
+    from demo.shipped import CHECKPOINTS, load
+    from demo.stages import STAGES
 
     family = tokenizer.build()
-    print(table({name: measure(load(CHECKPOINTS / name), family) for name in RECIPES}))
+    print(table({name: measure(load(CHECKPOINTS / name), family) for name in STAGES}))
 
 
 if __name__ == "__main__":

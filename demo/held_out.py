@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,29 @@ FOLDER = Path(__file__).parent / "tasks" / "data"
 SEED = 100
 """Not the seed that `demo.evaluation` measures with while models are trained."""
 
+DRAWS = 10_000
+
+
+N = 2000
+"""Documents of a task; there are fewer held-out sums than that."""
+
 
 def documents(seed: int = SEED) -> dict[str, list[dict[str, Any]]]:
-    """Return the documents of every task by name."""
+    """Return the documents of every task by name; none occurs twice, so that they count as independent."""
     return {
-        "entity_tracking": _questions(entity_tracking.held_out_examples(200, seed)),
-        "arithmetic": _questions(arithmetic.held_out_examples(200, seed)),
-        "questions": _questions(questions.held_out_examples(200, seed)),
-        "stories": [{"text": text} for text in stories.held_out_stories(60, seed)],
+        "entity_tracking": _distinct(entity_tracking.held_out_examples, seed),
+        "arithmetic": _distinct(arithmetic.held_out_examples, seed),
+        "worked_sums": _distinct(arithmetic.held_out_worked, seed),
+        "questions": _distinct(questions.held_out_examples, seed),
+        "turns": _distinct(questions.held_out_turns, seed),
+        "stories": [{"text": text} for text in dict.fromkeys(stories.held_out_stories(N, seed))],
     }
 
 
-def _questions(examples: Iterable[Any]) -> list[dict[str, Any]]:
-    return [{"prompt": example.prompt, "answer": example.answer} for example in examples]
+def _distinct(examples: Callable[[int, int], Sequence[Any]], seed: int) -> list[dict[str, Any]]:
+    """Up to N different examples: of so many draws that next to none of the held-out sums is missed."""
+    found = {example.prompt: example.answer for example in examples(DRAWS, seed)}
+    return [{"prompt": prompt, "answer": answer} for prompt, answer in list(found.items())[:N]]
 
 
 def write(folder: Path = FOLDER, seed: int = SEED) -> None:

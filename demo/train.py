@@ -28,11 +28,10 @@ from demo.corpus import Sampler
 from demo.documents import PROSE
 from demo.evaluation import accuracy, measure
 from demo.initialization import arrange
-from demo.recipes import LORA, PROJECTIONS, RECIPES, Recipe
+from demo.shipped import CHECKPOINTS, load, relative_change
+from demo.stages import LORA, PROJECTIONS, STAGES, TrainingStage
 
-HERE = Path(__file__).parent
-CHECKPOINTS = HERE / "checkpoints"
-WORK = HERE / "training"
+WORK = Path(__file__).parent / "training"
 """Snapshots taken on the way; git ignores this folder."""
 
 OPTIMIZER = {
@@ -61,29 +60,29 @@ def _attention_in_fp32(
 AttentionInterface.register("causal_fp32", _attention_in_fp32)
 
 
-def new_model(recipe: Recipe) -> LlamaForCausalLM:
-    """Return an untrained model of the recipe's shape; the recipe's seed decides its weights."""
-    torch.manual_seed(recipe.seed)
+def new_model(stage: TrainingStage) -> LlamaForCausalLM:
+    """Return an untrained model of the stage's shape; the stage's seed decides its weights."""
+    torch.manual_seed(stage.seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer.build()),
         bos_token_id=tokenizer.BOS,
         eos_token_id=tokenizer.EOS,
         pad_token_id=tokenizer.PAD,
         rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
-        **asdict(recipe.shape),
+        **asdict(stage.shape),
     )
     model = LlamaForCausalLM(config)
     arrange(model)
     return model
 
 
-def start_of(recipe: Recipe, checkpoints: Path = CHECKPOINTS) -> Any:
-    """Return the model that a recipe starts from: fresh weights, its base, or its base with a fresh adapter."""
-    if recipe.base is None:
-        return new_model(recipe)
-    torch.manual_seed(recipe.seed)
-    model = LlamaForCausalLM.from_pretrained(checkpoints / recipe.base, dtype=torch.float32)
-    if recipe.method != "adapter":
+def start_of(stage: TrainingStage, checkpoints: Path = CHECKPOINTS) -> Any:
+    """Return the model that a stage starts from: fresh weights, its base, or its base with a fresh adapter."""
+    if stage.base is None:
+        return new_model(stage)
+    torch.manual_seed(stage.seed)
+    model = load(checkpoints / stage.base)
+    if stage.method != "adapter":
         return model
     from peft import LoraConfig, get_peft_model
 
@@ -103,7 +102,7 @@ def loss_of(model: Any, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tenso
     return (loss * weight).sum() / weight.sum()
 
 
-def optimizers_of(model: Any, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def optimizers_of(model: Any, stage: TrainingStage) -> list[torch.optim.Optimizer]:
     """Return Muon for matrices and AdamW for the rest when training from scratch, AdamW alone otherwise.
 
     Norms and embeddings do not decay.
@@ -112,8 +111,8 @@ def optimizers_of(model: Any, recipe: Recipe) -> list[torch.optim.Optimizer]:
     matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name and "lm_head" not in name]
     chosen = {id(p) for p in matrices}
     others = [p for _, p in named if id(p) not in chosen]
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    if recipe.method == "from scratch":
+    rate, decay = stage.learning_rate, stage.weight_decay
+    if stage.method == "from scratch":
         return [
             torch.optim.Muon(matrices, lr=rate, momentum=0.95, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(others, lr=rate, betas=BETAS, weight_decay=0.0),
@@ -122,24 +121,24 @@ def optimizers_of(model: Any, recipe: Recipe) -> list[torch.optim.Optimizer]:
     return [torch.optim.AdamW([g for g in groups if g["params"]], lr=rate, betas=BETAS)]
 
 
-def rate_at(recipe: Recipe, step: int) -> float:
+def rate_at(stage: TrainingStage, step: int) -> float:
     """Return the learning rate: linear warm-up, a cosine down to `final_rate` of the peak, and the settling.
 
     In the `settle` steps after `stop` the rate falls from half the peak to zero.
     """
-    if recipe.stop is not None and step >= recipe.stop:
-        return 0.5 * recipe.learning_rate * (recipe.stop + recipe.settle - step) / recipe.settle
-    warm = min(1.0, (step + 1) / max(1, recipe.warmup))
-    cosine = 0.5 * (1 + math.cos(math.pi * step / max(1, recipe.steps)))
-    return recipe.learning_rate * warm * (recipe.final_rate + (1 - recipe.final_rate) * cosine)
+    if stage.stop is not None and step >= stage.stop:
+        return 0.5 * stage.learning_rate * (stage.stop + stage.settle - step) / stage.settle
+    warm = min(1.0, (step + 1) / max(1, stage.warmup))
+    cosine = 0.5 * (1 + math.cos(math.pi * step / max(1, stage.steps)))
+    return stage.learning_rate * warm * (stage.final_rate + (1 - stage.final_rate) * cosine)
 
 
 def fit(
-    recipe: Recipe, model: Any, snapshots: Path | None = None, every: int = 100, settle_only: bool = False
+    stage: TrainingStage, model: Any, snapshots: Path | None = None, every: int = 100, settle_only: bool = False
 ) -> dict[str, Any]:
-    """Train `model` as the recipe says; return the losses, the accuracies on the way and the time taken.
+    """Train `model` as the stage says; return the losses, the accuracies on the way and the time taken.
 
-    With `settle_only` the model is taken to be the snapshot at `recipe.stop`, and only the settling is run.
+    With `settle_only` the model is taken to be the snapshot at `stage.stop`, and only the settling is run.
     """
     watched: dict[str, Sequence[Any]] = {
         "entity_tracking": entity_tracking.held_out_examples(300, SELECTION_SEED),
@@ -151,24 +150,24 @@ def fit(
     losses: list[float] = []
     watch: list[dict[str, float]] = []
     began = time.monotonic()
-    turn = recipe.stop or recipe.steps
-    stages = [(turn, turn + recipe.settle)] if settle_only else [(0, turn), (turn, turn + recipe.settle)]
-    for first, last in stages:
-        torch.manual_seed(recipe.seed + first)
-        mixture = recipe.settle_mixture if first else recipe.mixture
-        sampler = Sampler(mixture, recipe.seed + first, recipe.row_length)
-        optimizers = optimizers_of(model, recipe)
+    turn = stage.stop or stage.steps
+    spans = [(turn, turn + stage.settle)] if settle_only else [(0, turn), (turn, turn + stage.settle)]
+    for first, last in spans:
+        torch.manual_seed(stage.seed + first)
+        mixture = stage.settle_mixture if first else stage.mixture
+        sampler = Sampler(mixture, stage.seed + first, stage.row_length)
+        optimizers = optimizers_of(model, stage)
         groups = [group for optimizer in optimizers for group in optimizer.param_groups]
         trained = [p for group in groups for p in group["params"]]
         for step in range(first, last):
             model.train()
-            ids, weights = map(torch.from_numpy, sampler.batch(recipe.rows, step / recipe.steps))
+            ids, weights = map(torch.from_numpy, sampler.batch(stage.rows, step / stage.steps))
             with torch.autocast("cpu", torch.bfloat16):
                 loss = loss_of(model, ids, weights)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             for group in groups:
-                group["lr"] = rate_at(recipe, step)
+                group["lr"] = rate_at(stage, step)
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
@@ -182,7 +181,7 @@ def fit(
                 watch.append({"step": done, **seen})
                 recent = sum(losses[-every:]) / len(losses[-every:])
                 seconds = time.monotonic() - began
-                print(recipe.id, done, f"loss {recent:.3f}", seen, f"{seconds:.0f} s", flush=True)
+                print(stage.id, done, f"loss {recent:.3f}", seen, f"{seconds:.0f} s", flush=True)
                 model.save_pretrained(snapshots / f"{done:05d}")
                 history = {"loss_curve": thinned(losses), "watch": watch, "seconds": seconds}
                 (snapshots / f"{done:05d}" / "history.json").write_text(json.dumps(history))
@@ -199,11 +198,11 @@ def thinned(losses: list[float], points: int = 200) -> list[tuple[int, float]]:
     return [(last, round(sum(chunk) / len(chunk), 5)) for last, chunk in chunks]
 
 
-def save(recipe: Recipe, model: Any, folder: Path) -> Path:
+def save(stage: TrainingStage, model: Any, folder: Path) -> Path:
     """Write the checkpoint in bf16 (an adapter alone in fp32) with its tokenizer; return the weights file."""
     folder.mkdir(parents=True, exist_ok=True)
-    if recipe.method == "adapter":
-        model.peft_config["default"].base_model_name_or_path = f"../{recipe.base}"
+    if stage.method == "adapter":
+        model.peft_config["default"].base_model_name_or_path = f"../{stage.base}"
         model.save_pretrained(folder, save_embedding_layers=False)
         weights = folder / "adapter_model.safetensors"
     else:
@@ -213,42 +212,21 @@ def save(recipe: Recipe, model: Any, folder: Path) -> Path:
     return weights
 
 
-def load(folder: Path) -> Any:
-    """Load a checkpoint of the family; an adapter comes back on its base."""
-    if not (folder / "adapter_config.json").exists():
-        return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    from peft import PeftModel
-
-    base = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
-    model = LlamaForCausalLM.from_pretrained((folder / base).resolve(), dtype=torch.float32)
-    return PeftModel.from_pretrained(model, str(folder))
-
-
-def relative_change(folder: Path, base: Path) -> float:
-    """Return the Frobenius norm of the change of all projections over that of the base, both as written."""
-    model = load(folder)
-    post = (model.merge_and_unload() if hasattr(model, "merge_and_unload") else model).state_dict()
-    pre = load(base).state_dict()
-    principal = [key for key in pre if any(name in key for name in PROJECTIONS)]
-    change = sum(float((post[key] - pre[key]).double().square().sum()) for key in principal)
-    return math.sqrt(change / sum(float(pre[key].double().square().sum()) for key in principal))
-
-
 def record(
-    recipe: Recipe, run: dict[str, Any], weights: Path, checkpoints: Path = CHECKPOINTS, n: int = 500
+    stage: TrainingStage, run: dict[str, Any], weights: Path, checkpoints: Path = CHECKPOINTS, n: int = 500
 ) -> dict[str, Any]:
     """Measure the written checkpoint and write `training.json` and the model card beside it."""
     folder = weights.parent
     model = load(folder)
     measured = measure(model, tokenizer.build(), n)
     training = {
-        **{key: value for key, value in asdict(recipe).items() if key != "shape"},
-        "shape": asdict(recipe.shape),
-        "adapter": {**LORA, "target_modules": list(PROJECTIONS)} if recipe.method == "adapter" else None,
+        **{key: value for key, value in asdict(stage).items() if key != "shape"},
+        "shape": asdict(stage.shape),
+        "adapter": {**LORA, "target_modules": list(PROJECTIONS)} if stage.method == "adapter" else None,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "optimizer": OPTIMIZER[recipe.method],
+        "optimizer": OPTIMIZER[stage.method],
         "held_out": {name: value._asdict() for name, value in measured.items()},
-        "relative_change": relative_change(folder, checkpoints / recipe.base) if recipe.base else None,
+        "relative_change": relative_change(folder, checkpoints / stage.base) if stage.base else None,
         "loss_curve": run["curve"],
         "watched_on_the_way": run["watch"],
         "seconds": round(run["seconds"], 1),
@@ -263,7 +241,7 @@ def record(
 
 
 def train(
-    recipe: Recipe,
+    stage: TrainingStage,
     out: Path,
     checkpoints: Path = CHECKPOINTS,
     snapshots: Path | None = None,
@@ -271,39 +249,39 @@ def train(
 ) -> dict[str, Any]:
     """Train one member of the family from start to finished folder; return what `training.json` holds.
 
-    `settle_from` is a snapshot taken at the recipe's `stop`, from which only the settling is run.
+    `settle_from` is a snapshot taken at the stage's `stop`, from which only the settling is run.
     """
     if settle_from is None:
-        model = start_of(recipe, checkpoints)
-        run = fit(recipe, model, snapshots)
+        model = start_of(stage, checkpoints)
+        run = fit(stage, model, snapshots)
         run["curve"] = thinned(run["losses"])
     else:
         model = LlamaForCausalLM.from_pretrained(settle_from, dtype=torch.float32)
         before = json.loads((settle_from / "history.json").read_text())
-        run = fit(recipe, model, snapshots, settle_only=True)
+        run = fit(stage, model, snapshots, settle_only=True)
         settled = thinned(run["losses"], 200 - len(before["loss_curve"]))
-        run["curve"] = before["loss_curve"] + [((recipe.stop or 0) + step, loss) for step, loss in settled]
+        run["curve"] = before["loss_curve"] + [((stage.stop or 0) + step, loss) for step, loss in settled]
         run["watch"] = before["watch"] + run["watch"]
         run["seconds"] += before["seconds"]
-    return record(recipe, run, save(recipe, model, out), checkpoints)
+    return record(stage, run, save(stage, model, out), checkpoints)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(prog="python -m demo.train", description=__doc__.split("\n")[0])
-    parser.add_argument("id", choices=sorted(RECIPES))
-    parser.add_argument("--steps", type=int, help="stop after so many steps of the recipe")
+    parser.add_argument("id", choices=sorted(STAGES))
+    parser.add_argument("--steps", type=int, help="stop after so many steps of the stage")
     parser.add_argument("--out", type=Path, help="folder to write to (default: demo/checkpoints/ID)")
     parser.add_argument("--snapshots", type=Path, default=WORK, help="folder for what is written on the way")
-    parser.add_argument("--settle-from", type=Path, help="a snapshot at the recipe's stop: run only the settling")
+    parser.add_argument("--settle-from", type=Path, help="a snapshot at the stage's stop: run only the settling")
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
-    recipe = RECIPES[chosen.id]
+    stage = STAGES[chosen.id]
     if chosen.steps:
-        recipe = replace(recipe, stop=chosen.steps, settle=0)
-    out = chosen.out or CHECKPOINTS / recipe.id
-    training = train(recipe, out, snapshots=chosen.snapshots / recipe.id, settle_from=chosen.settle_from)
+        stage = replace(stage, stop=chosen.steps, settle=0)
+    out = chosen.out or CHECKPOINTS / stage.id
+    training = train(stage, out, snapshots=chosen.snapshots / stage.id, settle_from=chosen.settle_from)
     for name, value in training["held_out"].items():
         print(f"{name:18} {value['value']:.3f} +- {value['stderr']:.3f} (n = {value['n']})")
 

@@ -18,7 +18,9 @@ from rotoscale.errors import RotoscaleError
 
 RESAMPLES = 10_000
 STDERR_RESAMPLES = 1_000
-_WEIGHTS_AT_A_TIME = 1 << 22
+_WEIGHTS_AT_A_TIME = 1 << 21
+_WEIGHTS_REMEMBERED = 20_000_000
+"""Two thousand documents resampled ten thousand times, 40 MB."""
 
 Sums = npt.NDArray[np.float64]
 
@@ -133,7 +135,7 @@ def paired_bootstrap(
         raise ContrastError(f"{statistic} is not finite on some documents; there is nothing to compare")
     take, n = _named(statistic), len(a)
     difference = float(take(a.sum(0), n) - take(b.sum(0), n))
-    drawn = np.concatenate([take(w @ a, n) - take(w @ b, n) for w in _weights(n, resamples, seed)])
+    drawn = take(_resampled_sums(a, resamples, seed), n) - take(_resampled_sums(b, resamples, seed), n)
     below, above = int((drawn <= 0).sum()), int((drawn >= 0).sum())
     p = min(1.0, 2 * (min(below, above) + 1) / (resamples + 1))
     return Contrast(difference, float(drawn.std(ddof=1)) if n > 1 else None, p, "paired bootstrap", n)
@@ -157,7 +159,7 @@ def bootstrap_stderr(
     if statistic == "mean":
         return float(values[:, 0].std(ddof=1) / n**0.5)
     take = _named(statistic)
-    return float(np.concatenate([take(w @ values, n) for w in _weights(n, resamples, seed)]).std(ddof=1))
+    return float(take(_resampled_sums(values, resamples, seed), n).std(ddof=1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -182,20 +184,34 @@ def _named(name: str) -> Callable[[Sums, int], Sums]:
         raise ContrastError(f"no statistic {name!r}; there are: {', '.join(STATISTICS)}") from None
 
 
+def _resampled_sums(values: npt.NDArray[np.float64], resamples: int, seed: int) -> Sums:
+    """Sums over the documents of each resample (resamples, columns) of scores (n, columns)."""
+    return _sums_of(values.tobytes(), values.shape[1], resamples, seed)
+
+
+@lru_cache(maxsize=256)
+def _sums_of(content: bytes, columns: int, resamples: int, seed: int) -> Sums:
+    """Remembered by the scores themselves: a subject takes part in several comparisons."""
+    values = np.frombuffer(content, dtype=np.float64).reshape(-1, columns)
+    return np.concatenate([w @ values for w in _weights(len(values), resamples, seed)])
+
+
 def _weights(n: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.float64]]:
     """How often each document occurs in each resample, (some, n) at a time."""
-    if n * resamples <= _WEIGHTS_AT_A_TIME:
-        yield _all_weights(n, resamples, seed)  # many comparisons of the same documents share their resamples
+    rows = max(1, _WEIGHTS_AT_A_TIME // n)
+    if n * resamples <= _WEIGHTS_REMEMBERED:
+        all_of_them = _remembered_weights(n, resamples, seed)  # many comparisons of the same documents share them
+        yield from (all_of_them[first : first + rows].astype(np.float64) for first in range(0, resamples, rows))
         return
     generator = np.random.default_rng(seed)
-    step = max(1, _WEIGHTS_AT_A_TIME // n)
-    for first in range(0, resamples, step):
-        yield _drawn_weights(generator, n, min(step, resamples - first))
+    yield from (_drawn_weights(generator, n, min(rows, resamples - i)) for i in range(0, resamples, rows))
 
 
 @lru_cache(maxsize=4)
-def _all_weights(n: int, resamples: int, seed: int) -> npt.NDArray[np.float64]:
-    return _drawn_weights(np.random.default_rng(seed), n, resamples)
+def _remembered_weights(n: int, resamples: int, seed: int) -> npt.NDArray[np.uint16]:
+    generator, rows = np.random.default_rng(seed), max(1, _WEIGHTS_AT_A_TIME // n)
+    chunks = [_drawn_weights(generator, n, min(rows, resamples - i)) for i in range(0, resamples, rows)]
+    return np.concatenate([chunk.astype(np.uint16) for chunk in chunks])
 
 
 def _drawn_weights(generator: np.random.Generator, n: int, resamples: int) -> npt.NDArray[np.float64]:

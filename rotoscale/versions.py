@@ -12,9 +12,9 @@ COMPARISON = "pair-3"
 EDIT = "edit-3"
 """Part of every edited checkpoint's identity: change it whenever the same plan could give other weights."""
 
-EVALUATION = "evaluation-1"
+EVALUATION = "evaluation-2"
 """Part of every stored score's identity: change it whenever the same model and task could give another score."""
 
-PROBE = "probe-1"
+PROBE = "probe-2"
 """Of stored texts, attention entropies and similarities: change it whenever the same model and prompts could give
 another result."""

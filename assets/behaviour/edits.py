@@ -58,8 +58,9 @@ def edited_checkpoints(
 
 def edit_model(space: Workspace, model: str, recipes: Sequence[str] | None = None) -> tuple[list[dict[str, Any]], bool]:
     """Rows of `edited_checkpoints` of one model, and whether all that were wanted are among them."""
-    from resources.edits.shelf import Shelf
     from resources.evaluation.behaviour import Evaluation, make_edits
+
+    from resources.edits.shelf import Shelf
 
     workers.release()  # edits are made in this process, which wants the memory
     shelf = Shelf(space, model)

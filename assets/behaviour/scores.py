@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
+from resources.evaluation.behaviour import Behaviour
 
 from assets.materializing import WorkspaceResource, check_spec, dashboard_link, materializing, spec
 from resources import workers
-from resources.evaluation.behaviour import Behaviour
 from resources.workspace import Workspace
 
 
@@ -63,8 +63,9 @@ def evaluation_scores(
 
 def evaluate_model(space: Workspace, model: str, tasks: Sequence[str] | None = None) -> Behaviour:
     """Rows of the behaviour tables of one model, and whether nothing failed or was left out."""
-    from resources.edits.shelf import Shelf
     from resources.evaluation.behaviour import Evaluation
+
+    from resources.edits.shelf import Shelf
 
     workers.release()
     edits = space.tables.read("edited_checkpoints", model)

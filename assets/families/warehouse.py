@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets.automation import publish_what_is_new
-from assets.groups import model_assets
+from assets.groups import model_assets, shared_assets
 from assets.materializing import WorkspaceResource, failure
 from rotoscale.errors import RotoscaleError
 
@@ -11,7 +11,10 @@ from rotoscale.errors import RotoscaleError
 @dg.asset(
     group_name="families",
     kinds={"duckdb"},
-    deps=[dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping()) for name in model_assets()],
+    deps=[
+        *(dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping()) for name in model_assets()),
+        *shared_assets(),
+    ],
     code_version="warehouse-1",
     automation_condition=publish_what_is_new(),
     pool="warehouse",

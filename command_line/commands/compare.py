@@ -46,7 +46,7 @@ def compare(base: str, post: str, json_file: Path | None) -> None:
     from command_line.running import materialize, open_workspace
     from resources.families import register_local
     from resources.warehouse import read
-    from resources.warehouse.summary import summarize
+    from resources.warehouse.summaries import summarize
     from rotoscale.errors import RotoscaleError
 
     space = open_workspace()

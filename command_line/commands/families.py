@@ -8,8 +8,9 @@ from command_line.options import workspace_options
 
 
 @click.command()
+@click.option("--forgotten", is_flag=True, help="List forgotten models too.")
 @workspace_options
-def families() -> None:
+def families(forgotten: bool) -> None:
     """List the registered models: what each is compared with, where it comes from, and how far it is.
 
     Families are YAML files in families/; models given to `rotoscale compare` are registered in the data folder.
@@ -18,6 +19,7 @@ def families() -> None:
     from assets.groups import model_assets
     from command_line import show
     from command_line.running import open_workspace
+    from resources.warehouse.summaries.measures import FORGOTTEN
 
     space = open_workspace()
     console = show.output()
@@ -27,8 +29,10 @@ def families() -> None:
             facts = next(iter(space.tables.read("models", entry.id)), None)
             if facts and facts["status"] == "quarantined":
                 state = f"quarantined: {facts['status_reason']}"
-            elif facts and facts["status"] == "forgotten":
-                state = "forgotten (runs only when named)"
+            elif facts and facts["status"] == FORGOTTEN:
+                if not forgotten:
+                    continue
+                state = "forgotten"
             elif facts is None:
                 state = "not started"
             elif entry.hub:

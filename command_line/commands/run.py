@@ -20,7 +20,7 @@ def run(models: tuple[str, ...]) -> None:
     from command_line.running import materialize, open_workspace
     from command_line.show_scores import scores
     from resources.warehouse import read
-    from resources.warehouse.summary import summarize
+    from resources.warehouse.summaries import summarize
 
     space = open_workspace()
     wanted = list(models) or [entry.id for entry in space.wanted()]

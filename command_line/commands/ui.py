@@ -27,7 +27,7 @@ def ui(port: int, dashboard_port: int) -> None:
     The daemon materializes what is missing for every model of the automatic families, as soon as it runs.
     """
     from command_line import show
-    from command_line.running import open_workspace, prepare_home
+    from command_line.running import open_instance, open_workspace
     from command_line.services import Service, require_free, serve
     from dashboard import launch
     from resources.settings import PROJECT
@@ -35,10 +35,8 @@ def ui(port: int, dashboard_port: int) -> None:
     require_free(port, "--port")
     require_free(dashboard_port, "--dashboard-port")
     space = open_workspace()
-    prepare_home(space)
-    import dagster as dg
-
     from assets.models.sensors import add_keys, wanted_keys
+    from assets.slots import watched
 
     # The servers run in the project's folder, so that relative paths would mean something else to them.
     os.environ["ROTOSCALE_DATA"] = str(space.settings.data)
@@ -48,7 +46,8 @@ def ui(port: int, dashboard_port: int) -> None:
     dagster = [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)]
     logs = space.settings.data / "logs"
     console = show.output()
-    with dg.DagsterInstance.get() as instance:
+    # Watched all the while: a run of the daemon that is killed would stop all publishing.
+    with open_instance(space) as instance, watched(instance, console.print, every=30.0):
         add_keys(instance, wanted_keys(space))
         release_runs(instance)
         console.print(f"Dagster UI: http://127.0.0.1:{port}\nDashboard:  {launch.address(dashboard_port)}")

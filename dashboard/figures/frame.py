@@ -61,8 +61,8 @@ def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
             into[key] = value
 
 
-def dressed(chart: Chart, height: int, *, left: float = 72, bottom: float = 46, **layout: Any) -> Chart:
-    """A chart with the house's margins, legend above, and no title of its own (the page has one).
+def framed(chart: Chart, height: int, *, left: float = 72, bottom: float = 46, **layout: Any) -> Chart:
+    """A chart with the margins of all figures, legend above, and no title of its own (the page has one).
 
     `left` and `bottom` are the pixels that ticks and titles get beside and below: enough for numbers with a title
     unless a caller knows better. Plotly could find out for itself, as Streamlit's theme tells it to, by drawing every
@@ -123,7 +123,7 @@ def upright(value: float) -> Layout:
 
 
 def layer_axis(first: int, last: int) -> Layout:
-    """An x axis of layers from half a step before the first to half a step after the last."""
+    """An x axis of layers from half a layer before the first to half a layer after the last."""
     layers = last - first + 1
     step = 1 if layers <= 40 else 5 if layers <= 100 else 10  # ticks whose numbers do not run into each other
     return {

@@ -6,8 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from dashboard import colours, text
-from dashboard.figures.frame import Chart, beside, dressed, layer_axis
-from dashboard.quantities import Quantity, in_order
+from dashboard.figures.frame import Chart, beside, framed, layer_axis
+from dashboard.quantities import Quantity
+from resources.warehouse.summaries import in_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +65,7 @@ def layer_map(
         yaxis={"range": [len(names) - 0.5, -0.5], "type": "category", "showgrid": False, "fixedrange": True},
         xaxis={**layer_axis(layers[0], layers[-1]), "showgrid": False},
     )
-    return dressed(
+    return framed(
         chart,
         104 + step * len(names),
         left=beside(rows),

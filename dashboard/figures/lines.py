@@ -12,7 +12,7 @@ from dashboard import colours, text
 from dashboard.figures.frame import (
     Chart,
     across,
-    dressed,
+    framed,
     heading,
     layer_axis,
     log_ticks,
@@ -21,7 +21,7 @@ from dashboard.figures.frame import (
     rounded,
     tile_step,
 )
-from dashboard.quantities import in_order
+from resources.warehouse.summaries import in_order
 
 Style = Mapping[str, tuple[str, str, str]]
 """Colour, marker and dash of each series by name."""
@@ -73,7 +73,7 @@ def multiples(
         shown.add(line)
     legend_lines = -(-len(shown) // 5)
     height = 80 + tile_height * len(rows) + 20 * legend_lines
-    dressed(chart, height, **_rows([text.label(name, 24) for name in rows], y_title), hovermode="closest")
+    framed(chart, height, **_rows([text.label(name, 24) for name in rows], y_title), hovermode="closest")
     chart.arrange(
         legend={"y": 1.0, "yref": "container", "yanchor": "top"},
         margin={"t": 34 + 20 * legend_lines, "r": 28 if row else 8},
@@ -154,7 +154,7 @@ def by_type(data: pd.DataFrame, *, strong: str, y_title: str, centre: float | No
         chart.arrange(**across(centre))
     layers = layer_axis(int(data["layer"].min()), int(data["layer"].max()))
     chart.arrange(yaxis={"title": {"text": y_title}}, xaxis=layers)
-    return dressed(chart, 340)
+    return framed(chart, 340)
 
 
 def spread(data: pd.DataFrame, *, strong: str, y_title: str, centre: float | None = None) -> Chart:
@@ -177,7 +177,7 @@ def spread(data: pd.DataFrame, *, strong: str, y_title: str, centre: float | Non
     if centre is not None:
         chart.arrange(**across(centre))
     chart.arrange(yaxis={"title": {"text": y_title}})
-    return dressed(chart, 340, bottom=30).each_axis("x", automargin=True)
+    return framed(chart, 340, bottom=30).each_axis("x", automargin=True)
 
 
 def along(data: pd.DataFrame, *, series: Sequence[str], styles: Style, y_title: str) -> Chart:
@@ -197,4 +197,4 @@ def along(data: pd.DataFrame, *, series: Sequence[str], styles: Style, y_title: 
     chart.arrange(
         yaxis={"title": {"text": y_title}}, xaxis=layer_axis(int(data["layer"].min()), int(data["layer"].max()))
     )
-    return dressed(chart, 320)
+    return framed(chart, 320)

@@ -10,7 +10,7 @@ from dashboard.figures.frame import (
     across,
     axis_of,
     beside,
-    dressed,
+    framed,
     heading,
     layer_axis,
     log_ticks,
@@ -75,7 +75,7 @@ def dots(data: pd.DataFrame, *, guides: bool = True) -> Chart:
     for number in range(len(panels), rows * wide):
         layout.pop(f"xaxis{axis_of(0, number, wide)}")
         layout.pop(f"yaxis{axis_of(0, number, wide)}")
-    dressed(
+    framed(
         chart, 90 + rows * (50 + 24 * len(names)), left=beside(categories), bottom=30, **layout, shapes=shapes,
         hovermode="closest",
     )  # fmt: skip
@@ -120,9 +120,9 @@ def overview(data: pd.DataFrame, styles: Style) -> Chart:
             "zeroline": False,
             "range": [min(known) - room_for_names, max(known) + room_for_names],
         },
-        yaxis={"title": {"text": "NF / null (1 = a noise step)"}, "rangemode": "tozero"},
+        yaxis={"title": {"text": "NF / null (1 = noise of the same size)"}, "rangemode": "tozero"},
     )
-    return dressed(chart, 380, hovermode="closest", showlegend=True)
+    return framed(chart, 380, hovermode="closest", showlegend=True)
 
 
 def _with_room(data: pd.DataFrame) -> set[str]:
@@ -163,4 +163,4 @@ def heads(data: pd.DataFrame, column: str, title: str, centre: float | None, the
         xaxis={**layer_axis(layers[0], layers[-1]), **bare},
         yaxis={**bare, "title": {"text": "head"}, "dtick": 1 if len(numbers) <= 16 else 8},
     )
-    return dressed(chart, min(460, 128 + 24 * len(numbers)), bottom=54)
+    return framed(chart, min(460, 128 + 24 * len(numbers)), bottom=54)

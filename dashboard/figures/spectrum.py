@@ -1,4 +1,4 @@
-"""One matrix along its spectrum: singular values, their ratio, and how far each singular vector turned."""
+"""One matrix along its spectrum: singular values, their ratio, and how far each singular vector rotated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from dashboard import colours
-from dashboard.figures.frame import Chart, across, dressed, log_ticks, plain
+from dashboard.figures.frame import Chart, across, framed, log_ticks, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ def values(data: pd.DataFrame) -> Chart:
         xaxis={**log_ticks(data["component"]), "title": {"text": "component, largest first"}},
         yaxis={**log_ticks([*data["base"], *data["post"]]), "title": {"text": "singular value"}},
     )
-    return dressed(chart, 340)
+    return framed(chart, 340)
 
 
 def ratio(data: pd.DataFrame, *, alpha: float | None, low: float | None, high: float | None) -> Chart:
@@ -35,7 +35,7 @@ def ratio(data: pd.DataFrame, *, alpha: float | None, low: float | None, high: f
     if alpha is not None and math.isfinite(alpha):
         chart.arrange(**across(alpha, " median", colour=colours.EDIT, outside=True))
     chart.arrange(xaxis={"title": {"text": "component, largest first"}}, yaxis={"title": {"text": "ratio"}})
-    return dressed(chart, 340).arrange(margin={"r": 76})
+    return framed(chart, 340).arrange(margin={"r": 76})
 
 
 def decay(data: pd.DataFrame, alpha: float) -> Chart:
@@ -48,10 +48,10 @@ def decay(data: pd.DataFrame, alpha: float) -> Chart:
          "line": {"color": colours.EDIT, "width": 3, "dash": "dash"}, "hoverinfo": "skip"}
     )  # fmt: skip
     chart.arrange(xaxis={"title": {"text": "component, largest first"}}, yaxis={"title": {"text": "ratio"}})
-    return dressed(chart, 280)
+    return framed(chart, 280)
 
 
-def turned(data: pd.DataFrame) -> Chart:
+def rotated(data: pd.DataFrame) -> Chart:
     """|diag A| and |diag B| along the spectrum: 1 where a vector stayed, 0 where it became another."""
     chart = Chart()
     chart.add(_line(data, "left", colours.CATEGORIES[0], "|diag A|, left vectors", "solid", 1.6))
@@ -61,11 +61,11 @@ def turned(data: pd.DataFrame) -> Chart:
         xaxis={"title": {"text": "component, largest first"}},
         yaxis={"title": {"text": "|cosine| with its own base vector"}, "range": [-0.02, 1.05]},
     )
-    return dressed(chart, 360)
+    return framed(chart, 360)
 
 
 def picture(data: pd.DataFrame) -> Chart:
-    """I_orth reduced to blocks: the identity when both sides turned by one shared rotation."""
+    """I_orth reduced to blocks: the identity when both sides rotated by one shared rotation."""
     side = int(data["row"].max()) + 1
     cells: list[list[float | None]] = [[None] * side for _ in range(side)]
     for row, column, value in zip(data["row"], data["column"], data["value"], strict=True):
@@ -82,7 +82,7 @@ def picture(data: pd.DataFrame) -> Chart:
         yaxis={**bare, "autorange": "reversed", "scaleanchor": "x", "title": {"text": "base component"}},
         xaxis={**bare, "title": {"text": "post component"}},
     )
-    return dressed(chart, 360, left=34, bottom=34)
+    return framed(chart, 360, left=34, bottom=34)
 
 
 def standing(row: dict[str, Any]) -> Chart:
@@ -108,7 +108,7 @@ def standing(row: dict[str, Any]) -> Chart:
         yaxis={"visible": False, "range": [-1, 1]},
         xaxis={"title": {"text": "NF"}, **log_ticks(row.get(column) for column, *_ in marks)},
     )
-    return dressed(chart, 150, left=16)
+    return framed(chart, 150, left=16)
 
 
 def _reach(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The pages, one file each. Streamlit runs them as scripts, which is why each ends by calling its own `show`."""
+"""The pages, one file each; `dashboard.pages` says what makes a file a page."""

@@ -5,8 +5,15 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import assemble, colours, parts, state, text
+from dashboard import assemble, colours, parts, queries, state, text
 from dashboard.figures import lines, score
+from dashboard.parts import meaning
+
+TITLE = "Edits and scores"
+ICON = ":material/science:"
+ORDER = 40
+URL = "edits"
+OPENS_MODEL = True
 
 # Continuations shown beside each other before the reader picks others.
 SIDE_BY_SIDE = 4
@@ -15,7 +22,7 @@ SIDE_BY_SIDE = 4
 def show() -> None:
     """Draw the page; each part with choices of its own is a fragment, so that a choice redraws that part alone."""
     st.header("Edits and scores", anchor=False)
-    known = parts.ask("evaluated")
+    known = queries.evaluated(parts.source())
     known = known[known["role"] != "base"].assign(is_floor=False)
     pair = parts.choose_pair(known, offer_floor=False)
     if pair is None:
@@ -27,13 +34,13 @@ def show() -> None:
         )
         return
     model, base = pair
-    scores = parts.ask("scores", model, base)
-    edits = parts.ask("edits", model)
+    scores = queries.scores(parts.source(), model, base)
+    edits = queries.edits(parts.source(), model)
     if scores.empty:
         parts.nothing(
             "Not scored yet",
             "Its run may still be going, or `evaluation_scores` waits to be materialized.",
-            link=text.asset_link("evaluation_scores", model),
+            link=parts.asset_link("evaluation_scores", model),
         )
     else:
         _scores(scores, model, base)
@@ -46,7 +53,7 @@ def show() -> None:
 
 @st.fragment
 def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
-    st.subheader("Scores", anchor=False, help=text.meaning("value"))
+    st.subheader("Scores", anchor=False, help=meaning("value", "evaluation_scores"))
     scores = scores.assign(
         panel=assemble.panels(scores), name=assemble.subject_names(scores, model, base).map(text.short)
     )
@@ -54,7 +61,9 @@ def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
     known = [*main, *(p for p in dict.fromkeys(scores["panel"]) if p not in main)]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     picked = state.several("Tasks", known, "panels", default=(main or known)[:4], names=text.short, where=left)
-    controls = state.switch("Controls", "controls", default=True, help=text.meaning("is_control"), where=right)
+    controls = state.switch(
+        "Controls", "controls", default=True, help=meaning("is_control", "edited_checkpoints"), where=right
+    )
     shown = scores[scores["panel"].isin(picked) & scores["value"].notna()]
     if not controls:
         shown = shown[shown["kind"] != "control"]
@@ -73,14 +82,16 @@ def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
     failed = scores[scores["status"].fillna("ready") != "ready"]
     if len(failed):
         with st.expander(f"{len(failed)} scores failed"):
-            parts.table(failed, "failed-scores", order=["subject_id", "task", "metric", "status_reason"])
+            parts.table(
+                failed, "failed-scores", of="evaluation_scores", order=["subject_id", "task", "metric", "status_reason"]
+            )
     parts.provenance(scores.sort_values("materialized_at").iloc[-1].to_dict())
 
 
 @st.fragment
 def _contrasts(model: str, base: str) -> None:
-    data = parts.ask("contrasts", model)
-    st.subheader("Paired contrasts", anchor=False, help=text.meaning("p_value"))
+    data = queries.contrasts(parts.source(), model)
+    st.subheader("Paired contrasts", anchor=False, help=meaning("p_value", "evaluation_contrasts"))
     if data.empty:
         parts.nothing("No contrasts yet", "They are made with `evaluation_scores` from the same documents.")
         return
@@ -88,7 +99,9 @@ def _contrasts(model: str, base: str) -> None:
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     relations = sorted(data["relation"].dropna().unique())
     picked = state.several("Relations", relations, "relations", placeholder="all", names=text.short, where=left)
-    if not state.switch("Secondary metrics", "secondary", help=text.meaning("is_primary"), where=right):
+    if not state.switch(
+        "Secondary metrics", "secondary", help=meaning("is_primary", "evaluation_contrasts"), where=right
+    ):
         data = assemble.primary(data)
     if picked:
         data = data[data["relation"].isin(picked)]
@@ -96,21 +109,21 @@ def _contrasts(model: str, base: str) -> None:
         subject=assemble.subject_names(data, model, base), reference=assemble.reference_names(data, model, base)
     )
     parts.table(
-        data, "contrasts", source="evaluation_contrasts",
+        data, "contrasts", of="evaluation_contrasts",
         order=["relation", "subject", "reference", "task", "metric", "difference", "stderr", "p_value", "test", "n"],
         columns={
-            "subject": st.column_config.TextColumn("Subject", help=text.meaning("label")),
-            "difference": number("Difference", format="%+.3f", help=text.meaning("difference")),
-            "stderr": number("± Std. error", format="%.3f", help=text.meaning("stderr", "evaluation_contrasts")),
-            "p_value": number("p", format="%.2g", help=text.meaning("p_value")),
+            "subject": st.column_config.TextColumn("Subject", help=meaning("label", "edited_checkpoints")),
+            "difference": number("Difference", format="%+.3f", help=meaning("difference", "evaluation_contrasts")),
+            "stderr": number("± Std. error", format="%.3f", help=meaning("stderr", "evaluation_contrasts")),
+            "p_value": number("p", format="%.2g", help=meaning("p_value", "evaluation_contrasts")),
         },
     )  # fmt: skip
 
 
 @st.fragment
 def _generations(model: str, base: str) -> None:
-    data = parts.ask("generations", model, base)
-    st.subheader("What they write", anchor=False, help=text.meaning("text", "generations"))
+    data = queries.generations(parts.source(), model, base)
+    st.subheader("What they write", anchor=False, help=meaning("text", "generations"))
     if data.empty:
         parts.nothing("No continuations yet", "They are written with `evaluation_scores`.")
         return
@@ -147,29 +160,31 @@ def _edits(edits: pd.DataFrame, model: str) -> None:
     st.subheader("Edited checkpoints", anchor=False)
     if edits.empty:
         parts.nothing(
-            "No edits yet", "Materialize `edited_checkpoints`.", link=text.asset_link("edited_checkpoints", model)
+            "No edits yet", "Materialize `edited_checkpoints`.", link=parts.asset_link("edited_checkpoints", model)
         )
         return
     data = edits.assign(run=[text.run_link(r) for r in edits["run_id"]])
     columns = {
-        "weight_error": st.column_config.NumberColumn("Weight error", format="%.4f", help=text.meaning("weight_error")),
-        "base_error": st.column_config.NumberColumn(
-            "Base error", format="%.4f", help=text.meaning("base_error", "edited_checkpoints")
+        "weight_error": st.column_config.NumberColumn(
+            "Weight error", format="%.4f", help=meaning("weight_error", "edited_checkpoints")
         ),
-        "label": st.column_config.TextColumn("Recipe", help=text.meaning("label")),
-        "run": st.column_config.LinkColumn("Run", display_text="open", width="small", help=text.meaning("run_id")),
-        "edit_id": st.column_config.TextColumn("Edit", help=text.meaning("edit_id")),
+        "base_error": st.column_config.NumberColumn(
+            "Base error", format="%.4f", help=meaning("base_error", "edited_checkpoints")
+        ),
+        "label": st.column_config.TextColumn("Recipe", help=meaning("label", "edited_checkpoints")),
+        "run": st.column_config.LinkColumn("Run", display_text="open", width="small", help=meaning("run_id")),
+        "edit_id": st.column_config.TextColumn("Edit", help=meaning("edit_id", "edited_checkpoints")),
     }
     parts.table(
-        data, "edits", columns=columns, source="edited_checkpoints",
+        data, "edits", columns=columns, of="edited_checkpoints",
         order=["label", "is_control", "edit_id", "other_tensors_of", "weight_error", "base_error", "status",
                "status_reason", "run"],
     )  # fmt: skip
 
 
 def _attention(model: str, base: str) -> None:
-    data = parts.ask("temperature", model, base)
-    st.subheader("Attention temperature", anchor=False, help=text.meaning("predicted"))
+    data = queries.temperature(parts.source(), model, base)
+    st.subheader("Attention temperature", anchor=False, help=meaning("predicted", "attention_temperature"))
     if data.empty:
         parts.nothing("Not measured yet", "It comes with `evaluation_scores`.")
         return
@@ -178,7 +193,7 @@ def _attention(model: str, base: str) -> None:
     data = data.assign(change=data["entropy_post"] - data["entropy_base"])
     left, right = st.columns(2, gap="large")
     with left:
-        st.markdown("**Predicted from scale, T = 1 / (α_q α_k)**", help=text.meaning("predicted"))
+        st.markdown("**Predicted from scale, T = 1 / (α_q α_k)**", help=meaning("predicted", "attention_temperature"))
         if data["predicted"].notna().any():
             parts.figure(
                 score.heads(data, "predicted", "T", 1.0, parts.theme()), "temperature", data,
@@ -187,7 +202,10 @@ def _attention(model: str, base: str) -> None:
         else:
             parts.nothing("Not applicable", "The model normalises q and k, so their scale cancels.")
     with right:
-        st.markdown("**Measured change of attention entropy, nats**", help=text.meaning("entropy_post"))
+        st.markdown(
+            "**Measured change of attention entropy, nats**",
+            help=meaning("entropy_post", "attention_temperature"),
+        )
         if data["change"].notna().any():
             parts.figure(
                 score.heads(data, "change", "post − base", 0.0, parts.theme()), "entropy", data,
@@ -199,8 +217,8 @@ def _attention(model: str, base: str) -> None:
 
 @st.fragment
 def _similarity(model: str, base: str) -> None:
-    data = parts.ask("similarity", model)
-    st.subheader("Representations, CKA by layer", anchor=False, help=text.meaning("cka"))
+    data = queries.similarity(parts.source(), model)
+    st.subheader("Representations, CKA by layer", anchor=False, help=meaning("cka", "representation_similarity"))
     data = data[data["cka"].notna()]
     if data.empty:
         parts.nothing("Not measured yet", "It comes with `evaluation_scores`.")
@@ -219,7 +237,4 @@ def _similarity(model: str, base: str) -> None:
         "similarity", of_reference[["subject_id", "reference_id", "layer", "cka", "n_tokens"]],
         alt="CKA with the reference by layer, a line per subject",
     )  # fmt: skip
-    st.caption(text.meaning("layer", "representation_similarity") or "")
-
-
-show()
+    st.caption(meaning("layer", "representation_similarity") or "")

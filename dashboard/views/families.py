@@ -5,9 +5,15 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import assemble, colours, parts, state, text
+from dashboard import assemble, colours, parts, queries, state, text
 from dashboard.figures import lines, score
-from dashboard.quantities import QUANTITIES
+from dashboard.quantities import shown
+from resources.warehouse.summaries.measures import RELATIVE_CHANGE_TEXT
+
+TITLE = "Families"
+ICON = ":material/account_tree:"
+ORDER = 10
+URL = "families"
 
 SORTS = {
     "registry": "Registry order",
@@ -28,9 +34,9 @@ def show() -> None:
         "What post-training did to each base: **α** is how far singular values were scaled (1 = not at all), "
         "**NF / null** how far left and right singular vectors came apart, against noise of the same size (1 = noise)."
     )
-    models = parts.ask("models")
-    rows = assemble.descendants(models, parts.ask("overall"), parts.ask("summary"))
-    scores = parts.ask("model_scores")
+    models = assemble.listed(queries.models(parts.source()))
+    rows = assemble.descendants(models, queries.overall(parts.source()), queries.summary(parts.source()))
+    scores = queries.model_scores(parts.source())
     families = list(dict.fromkeys(models["family"].fillna("")))
     picked, chosen, tasks = _filters(families, rows, scores)
     if not picked:
@@ -125,7 +131,9 @@ def _glance(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> Non
     measured = measured.assign(family=measured["family"].fillna(""), line=_line_names(measured))
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("Scale and rotation at a glance", anchor=False, help=text.meaning("nf_over_null"))
+        st.subheader(
+            "Scale and rotation at a glance", anchor=False, help=parts.meaning("nf_over_null", "rotation_statistics")
+        )
         if measured.empty:
             parts.nothing("Nothing is measured yet", "Materialize `scale_statistics` and `rotation_statistics`.")
         else:
@@ -137,20 +145,20 @@ def _glance(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> Non
             )
             st.caption(text.DECAY)
     with right:
-        st.subheader("Scores", anchor=False, help=text.meaning("stderr"))
+        st.subheader("Scores", anchor=False, help=parts.meaning("stderr", "evaluation_scores"))
         ids = [*dict.fromkeys(chosen["base_id"].dropna()), *chosen["model_id"]]
-        shown = assemble.main_scores(scores[scores["task"].isin(tasks) & scores["model_id"].isin(ids)])
-        shown = shown[shown["value"].notna()].copy()
-        if shown.empty:
+        found = assemble.main_scores(scores[scores["task"].isin(tasks) & scores["model_id"].isin(ids)])
+        found = found[found["value"].notna()].copy()
+        if found.empty:
             parts.nothing("No scores yet", "Materialize `evaluation_scores` for these models, or pick a task above.")
             return
         bases = set(chosen["base_id"])
-        shown["kind"] = ["base" if m in bases else "post" for m in shown["model_id"]]
-        shown["panel"], shown["name"] = assemble.panels(shown), shown["model_id"]
+        found["kind"] = ["base" if m in bases else "post" for m in found["model_id"]]
+        found["panel"], found["name"] = assemble.panels(found), found["model_id"]
         order = {m: i for i, m in enumerate(ids)}
-        shown = shown.sort_values(["panel", "model_id"], key=lambda c: c.map(order) if c.name == "model_id" else c)
+        found = found.sort_values(["panel", "model_id"], key=lambda c: c.map(order) if c.name == "model_id" else c)
         parts.figure(
-            score.dots(shown, guides=len(bases) == 1), "scores", shown, alt="Scores of the models with standard errors"
+            score.dots(found, guides=len(bases) == 1), "scores", found, alt="Scores of the models with standard errors"
         )
 
 
@@ -160,18 +168,20 @@ def _table(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> None
     alphas = [c for c in rows.columns if c.startswith("alpha ")]
     columns = {
         "relative_change": st.column_config.NumberColumn(
-            "Moved", format="percent", help=text.meaning("relative_change"), width="small"
+            "Moved", format="percent", help=RELATIVE_CHANGE_TEXT, width="small"
         ),
-        "nf_over_null": st.column_config.NumberColumn("NF / null", format="%.2f", help=text.meaning("nf_over_null")),
+        "nf_over_null": st.column_config.NumberColumn(
+            "NF / null", format="%.2f", help=parts.meaning("nf_over_null", "rotation_statistics")
+        ),
         "model_id": st.column_config.TextColumn("Model", width="medium", pinned=True),
         "family": st.column_config.TextColumn("Family", width="small"),
-        "method": st.column_config.TextColumn("Method", width="small", help=text.meaning("method")),
-        "status": st.column_config.TextColumn("Status", width="small", help=text.meaning("status")),
+        "method": st.column_config.TextColumn("Method", width="small", help=parts.meaning("method", "models")),
+        "status": st.column_config.TextColumn("Status", width="small", help=parts.meaning("status", "models")),
     }
     for name in alphas:
         columns[name] = st.column_config.NumberColumn(
             "α " + name.removeprefix("alpha "), format="%.3f", width=58,
-            help=f"Median over layers. {text.meaning('alpha_median')}",
+            help=f"Median over layers. {parts.meaning('alpha_median', 'scale_statistics')}",
         )  # fmt: skip
     for task in tasks:
         columns[f"score {task}"] = st.column_config.TextColumn(
@@ -183,17 +193,9 @@ def _table(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> None
         order.insert(0, "family")
     selected = parts.table(rows, "descendants", columns=columns, order=order, selectable=True)
     if selected and selected[0] < len(rows):
-        _doors(rows.iloc[selected[0]])
+        parts.model_links(rows.iloc[selected[0]].to_dict())
     else:
         st.caption("Select a row to open a descendant.")
-
-
-def _doors(row: pd.Series) -> None:
-    query = {"family": row["family"] or "", "model": row["model_id"], "base": row["base_id"]}
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(text.code(row["model_id"]), width="content")
-        for page, words in (("scale", "Scale"), ("rotation", "Rotation"), ("edits", "Edits and scores")):
-            st.page_link(f"views/{page}.py", label=words, icon=":material/arrow_forward:", query_params=query)
 
 
 @st.fragment
@@ -204,15 +206,14 @@ def _compare(picked: list[str], chosen: pd.DataFrame) -> None:
         "depth",
         help="0 is the first block and 1 the last, so that models of different depth line up.",
     )
-    for quantity in ("alpha_median", "nf_over_null"):
-        q = QUANTITIES[quantity]
-        data = parts.ask("by_layer", quantity, tuple(picked))
+    for quantity, q in shown("family").items():
+        data = queries.by_layer(parts.source(), quantity, tuple(picked))
         data = data[data["model_id"].isin(chosen["model_id"]) & data["value"].notna()]
         if data.empty:
             continue
         last = data.groupby("model_id")["layer"].transform("max").clip(lower=1)
         data = data.assign(depth=data["layer"] / last, line=_line_names(data))
-        st.markdown(f"**{q.label}** by {'relative depth' if depth else 'layer'}", help=text.meaning(q.column))
+        st.markdown(f"**{q.label}** by {'relative depth' if depth else 'layer'}", help=parts.meaning(q.column, q.table))
         parts.figure(
             lines.multiples(
                 data, series="line", styles=colours.assigned(sorted(data["line"].unique())), y_title=q.label,
@@ -227,6 +228,3 @@ def _line_names(data: pd.DataFrame) -> pd.Series:
     """What a line is called: its method, where a family has each method once, so that colours agree across rows."""
     per_method = data.groupby(["family", "method"], dropna=False)["model_id"].nunique()
     return data["method"].fillna("unspecified") if (per_method <= 1).all() else data["model_id"]
-
-
-show()

@@ -5,33 +5,35 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import assemble, parts, state, text
+from dashboard import assemble, parts, queries, state, text
+from dashboard.parts import meaning
+from resources.warehouse.summaries.measures import FORGOTTEN
 
-# Tables whose asset is certain; of the others the run is linked.
-ASSETS = {
-    "models": "checkpoints",
-    "decompositions": "decompositions",
-    "scale_statistics": "scale_statistics",
-    "rotation_statistics": "rotation_statistics",
-    "edited_checkpoints": "edited_checkpoints",
-    "evaluation_scores": "evaluation_scores",
-}
+TITLE = "Models"
+ICON = ":material/inventory_2:"
+ORDER = 90
+URL = "models"
 
-STRUCTURE = ("decompositions", "scale_statistics", "rotation_statistics")
+LISTED = "listed"
+"""The status filter that is on unless another is picked: every model but the forgotten ones."""
 
 
 def show() -> None:
     """Draw the page."""
     st.header("Models", anchor=False)
-    models, made = parts.ask("models"), parts.ask("materialized")
+    models, made = queries.models(parts.source()), queries.materialized(parts.source())
     if models.empty:
         parts.nothing(
             "No checkpoint is registered yet", "Materialize `checkpoints`, or run `rotoscale compare BASE POST`."
         )
         return
     _quarantined(models)
-    _table(models, made)
-    _one(models, made)
+    rows = _table(models, made)
+    _one(rows if state.chosen("state", _statuses(models), LISTED) == FORGOTTEN else assemble.listed(models), made)
+
+
+def _statuses(models: pd.DataFrame) -> list[str]:
+    return [LISTED, *sorted(models["status"].dropna().unique())]
 
 
 def _quarantined(models: pd.DataFrame) -> None:
@@ -46,52 +48,68 @@ def _quarantined(models: pd.DataFrame) -> None:
             reason = (
                 row.status_reason if isinstance(row.status_reason, str) and row.status_reason else "no reason given"
             )
-            link = text.asset_link("checkpoints", row.model_id)
+            link = parts.asset_link("models", row.model_id)
             st.markdown(f"**{text.code(row.model_id)}** · [in Dagster]({link})")
             st.code(reason, language=None, wrap_lines=True)
         if len(bad) > 10:
             st.caption(f"and {len(bad) - 10} more in the table")
 
 
-@st.fragment
-def _table(models: pd.DataFrame, made: pd.DataFrame) -> None:
+def _table(models: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
+    """The models that fit the filters, with how much there is of each; returns them."""
     one, two, _ = st.columns([3, 2, 3])
     families = list(dict.fromkeys(models["family"].fillna("")))
     picked = state.several("Families", families, "only", placeholder="all", names=text.short, where=one)
-    status = state.select("Status", ["any", *sorted(models["status"].dropna().unique())], "state", where=two)
-    rows = models[models["family"].fillna("").isin(picked)] if picked else models
-    if status != "any":
-        rows = rows[rows["status"] == status]
-    have = made[made["table"].isin(STRUCTURE)].groupby("model_id")["table"].nunique()
+    forgotten = int((models["status"] == FORGOTTEN).sum())
+    every = f"all but {forgotten} forgotten" if forgotten else "any"
+    status = state.select("Status", _statuses(models), "state", names=lambda s: every if s == LISTED else s, where=two)
+    rows = assemble.listed(models) if status == LISTED else models[models["status"] == status]
+    if picked:
+        rows = rows[rows["family"].fillna("").isin(picked)]
+    catalogue = parts.source().catalogue
+    groups = {name: assets for name, assets in catalogue.groups().items() if name != catalogue.group_of("models")}
+    present = made.assign(asset=made["table"].map(catalogue.asset_of)).groupby("model_id")["asset"].agg(set)
+    have = [present.get(model, set()) for model in rows["model_id"]]
+    counts = {
+        f"group {name}": [f"{len(assets.keys() & known)} of {len(assets)}" for known in have]
+        for name, assets in groups.items()
+    }
     rows = rows.assign(
-        structure=[f"{have.get(m, 0)} of {len(STRUCTURE)}" for m in rows["model_id"]],
+        **counts,
         run=[text.run_link(r) for r in rows["run_id"]],
-        asset=[text.asset_link("checkpoints", m) for m in rows["model_id"]],
+        asset=[parts.asset_link("models", m) for m in rows["model_id"]],
         size=rows["n_parameters"].map(text.big),
     )
     link = st.column_config.LinkColumn
     parts.table(
-        rows, "models", source=None,
-        order=["model_id", "family", "role", "method", "status", "structure", "architecture", "n_layers", "size",
+        rows, "models",
+        order=["model_id", "family", "role", "method", "status", *counts, "architecture", "n_layers", "size",
                "dtype", "source", "run", "asset"],
         columns={
-            "model_id": st.column_config.TextColumn("Model", pinned=True, help=text.meaning("model_id", "models")),
-            "family": st.column_config.TextColumn("Family", width="small", help=text.meaning("family")),
-            "source": st.column_config.TextColumn("Source", width="small", help=text.meaning("source")),
-            "structure": st.column_config.TextColumn(
-                "Structure", width="small", help="Structure tables that have rows: " + ", ".join(STRUCTURE)
-            ),
-            "size": st.column_config.TextColumn("Parameters", width="small", help=text.meaning("n_parameters")),
-            "run": link("Run", display_text="open", width="small", help=text.meaning("run_id")),
+            "model_id": st.column_config.TextColumn("Model", pinned=True, help=meaning("model_id", "models")),
+            "family": st.column_config.TextColumn("Family", width="small", help=meaning("family", "models")),
+            "source": st.column_config.TextColumn("Source", width="small", help=meaning("source", "models")),
+            **{
+                f"group {name}": st.column_config.TextColumn(
+                    name.capitalize(), width="small", help="Assets with rows of the model, of " + ", ".join(assets)
+                )
+                for name, assets in groups.items()
+            },
+            "size": st.column_config.TextColumn("Parameters", width="small", help=meaning("n_parameters", "models")),
+            "run": link("Run", display_text="open", width="small", help=meaning("run_id")),
             "asset": link("Asset", display_text="open", width="small", help="The checkpoint's partition in Dagster."),
         },
     )  # fmt: skip
+    return rows
 
 
 @st.fragment
 def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
     st.subheader("One checkpoint", anchor=False)
     model = state.select("Model", list(models["model_id"]), "model", names=lambda m: text.short(m, 80))
+    if model is None:
+        parts.nothing("No checkpoint fits the filters", "Widen the filters above.")
+        return
     row = models[models["model_id"] == model].iloc[0]
     left, right = st.columns([2, 3], gap="large")
     with left:
@@ -107,7 +125,7 @@ def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
         mine = made[made["model_id"] == model].sort_values("table")
         mine = mine.assign(
             run=[text.run_link(r) for r in mine["run_id"]],
-            asset=[text.asset_link(ASSETS[t], model) if t in ASSETS else None for t in mine["table"]],
+            asset=[parts.asset_link(t, model) for t in mine["table"]],
         )
         link = st.column_config.LinkColumn
         parts.table(
@@ -120,31 +138,41 @@ def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
                 "asset": link("Asset", display_text="open", width="small"),
             },
         )  # fmt: skip
-        if row["status"] == "ready" and not set(STRUCTURE) <= set(mine["table"]):
-            missing = [t for t in STRUCTURE if t not in set(mine["table"])]
-            parts.nothing(
-                assemble.UNMEASURED.capitalize(),
-                "Waiting for " + ", ".join(f"`{t}`" for t in missing) + "; its run may still be going.",
-                link=text.asset_link(missing[0], model),
-            )
-        coverage = parts.ask("coverage", model)
+        _missing(model, str(row["status"]), set(mine["table"]))
+        coverage = queries.coverage(parts.source(), model)
         if len(coverage):
-            st.markdown("**Coverage of its tensors**", help=text.meaning("state"))
-            parts.table(coverage, "coverage", source="coverage", columns={
+            st.markdown("**Coverage of its tensors**", help=meaning("state", "coverage"))
+            parts.table(coverage, "coverage", of="coverage", columns={
                 "tensors": st.column_config.NumberColumn("Tensors", help="How many tensors"),
             })  # fmt: skip
-        changed = parts.ask("most_changed", model)
+        changed = queries.most_changed(parts.source(), model)
         if len(changed):
-            st.markdown("**Tensors that moved furthest**", help=text.meaning("relative_change", "tensor_changes"))
-            parts.table(changed, "most-changed", source="tensor_changes", height=320, order=[
+            st.markdown("**Tensors that moved furthest**", help=meaning("relative_change", "tensor_changes"))
+            parts.table(changed, "most-changed", of="tensor_changes", height=320, order=[
                 "tensor", "relative_change", "cosine", "identical_share", "principal", "base_id",
             ])  # fmt: skip
+
+
+def _missing(model: str, status: str, tables: set[str]) -> None:
+    """Which assets have no rows of a checkpoint that could be read."""
+    catalogue = parts.source().catalogue
+    groups = catalogue.groups()
+    waiting = [a for assets in groups.values() for a, names in assets.items() if not tables & set(names)]
+    if status != "ready" or not waiting:
+        return
+    names = ", ".join(f"`{asset}`" for asset in waiting)
+    registered = {name for names in groups.get(catalogue.group_of("models"), {}).values() for name in names}
+    if tables <= registered:
+        parts.nothing(
+            assemble.UNMEASURED.capitalize(),
+            f"Waiting for {names}; its run may still be going.",
+            link=text.asset_link(waiting[0], model),
+        )
+    else:
+        st.caption(f"No rows of {names}: not materialized yet, or not for this model (a base has no edits).")
 
 
 def _fact(column: str, value: object) -> str:
     if column == "n_parameters" and text.big(value) != "–":
         return f"{text.big(value)} ({int(float(str(value))):,})"
     return "–" if value is None or value == "" or value != value else str(value)
-
-
-show()

@@ -6,7 +6,14 @@ import streamlit as st
 
 from dashboard import colours, matrix, parts, queries, state, text
 from dashboard.figures import lines, spectrum
-from dashboard.quantities import SCALE, in_order
+from dashboard.quantities import shown
+from resources.warehouse.summaries import in_order
+
+TITLE = "Scale"
+ICON = ":material/straighten:"
+ORDER = 20
+URL = "scale"
+OPENS_MODEL = True
 
 BANDS = {f"alpha_{band}": band for band in queries.BANDS}
 
@@ -14,29 +21,29 @@ BANDS = {f"alpha_{band}": band for band in queries.BANDS}
 def show() -> None:
     """Draw the page."""
     st.header("Scale", anchor=False)
-    pair = matrix.choose(SCALE, "scale")
+    quantities = shown("map", "scale")
+    pair = matrix.choose(quantities, "scale")
     if pair is None:
         return
     model, base = pair
     st.caption(text.DECAY)
-    matrix.details(_matrix, SCALE, "scale", model, base)
+    matrix.details(_matrix, quantities, "scale", model, base)
     _bands(model, base)
     _types(model, base)
 
 
 def _matrix(cell: matrix.Cell) -> None:
     st.subheader(f"Layer {cell.layer}, {text.code(cell.matrix)}", anchor=False)
-    found = parts.ask("cell", "scale_statistics", *cell.key)
+    found = queries.cell(parts.source(), "scale_statistics", *cell.key)
     if found.empty:
         parts.nothing("No scale statistics of this matrix", "It was not decomposed; see Models for the coverage.")
         return
     row = found.iloc[0].to_dict()
-    names = ("alpha_median", "alpha_mean", "alpha_least_squares", "alpha_frobenius", "ratio_cv", "unexplained")
-    parts.metrics([(SCALE[n].label, text.number(row[n], 4), text.meaning(n)) for n in names])
-    data = parts.ask("spectra", *cell.key)
+    parts.numbers(row, shown("matrix", "scale"))
+    data = queries.spectra(parts.source(), *cell.key)
     left, right = st.columns(2, gap="large")
     with left:
-        st.markdown("**Ratio spectrum**", help=text.meaning("ratio"))
+        st.markdown("**Ratio spectrum**", help=parts.meaning("ratio", "scale_statistics"))
         if data["ratio"].notna().any():
             low, high = row["ratio_p05"], row["ratio_p95"]
             parts.figure(
@@ -45,7 +52,7 @@ def _matrix(cell: matrix.Cell) -> None:
             )  # fmt: skip
             st.caption("Shaded: 5th to 95th percentile. Plain weight decay would leave one flat line (see below).")
     with right:
-        st.markdown("**Base and post spectra**", help=text.meaning("singular_values"))
+        st.markdown("**Base and post spectra**", help=parts.meaning("singular_values", "decompositions"))
         if data["base"].notna().any() or data["post"].notna().any():
             parts.figure(
                 spectrum.values(data), f"spectra-{cell.name}", data[["component", "base", "post"]],
@@ -56,7 +63,7 @@ def _matrix(cell: matrix.Cell) -> None:
     with st.expander("What plain weight decay would look like", key="decay", on_change="rerun") as decay:
         st.markdown(
             f"{text.DECAY} Decay multiplies the whole matrix by one number, so every singular value by the same, and "
-            "turns no vector. A median below 1 says something about training only as far as the line is *not* flat, "
+            "rotates no vector. A median below 1 says something about training only as far as the line is *not* flat, "
             "differs between matrix types, or comes with a rotation."
         )
         if decay.open and data["ratio"].notna().any() and text.number(row["alpha_median"]) != "–":
@@ -68,7 +75,7 @@ def _matrix(cell: matrix.Cell) -> None:
 
 def _bands(model: str, base: str) -> None:
     st.subheader("Bands of the spectrum", anchor=False, help="Is it the largest singular values that grew, or all?")
-    wide = parts.ask("bands", model, base).rename(columns=BANDS)
+    wide = queries.bands(parts.source(), model, base).rename(columns=BANDS)
     data = wide.melt(["layer", "matrix"], list(BANDS.values()), "band", "value").dropna(subset=["value"])
     if data.empty:
         parts.nothing("No bands", "Every value of this model's bands is missing.")
@@ -80,7 +87,7 @@ def _bands(model: str, base: str) -> None:
         ),
         "bands", data, alt="Scale factor of the top, middle and bottom tenth of the spectrum, by layer and matrix",
     )  # fmt: skip
-    st.caption(f"{text.meaning('alpha_top')} {text.meaning('alpha_middle')} {text.meaning('alpha_bottom')}")
+    st.caption(parts.meanings("scale_statistics", "alpha_top", "alpha_middle", "alpha_bottom"))
 
 
 @st.fragment
@@ -90,7 +97,7 @@ def _types(model: str, base: str) -> None:
         anchor=False,
         help="He and Cao report an unusually high scale of o in models distilled on long reasoning.",
     )
-    data = parts.ask("grid", "alpha_median", model, base)
+    data = queries.grid(parts.source(), "alpha_median", model, base)
     data = data[data["value"].notna()]
     if data.empty:
         return
@@ -119,6 +126,3 @@ def _types(model: str, base: str) -> None:
         f"Median α of {text.code(strong)} {text.number(inside, 4)}, of all other types {text.number(outside, 4)}. "
         + text.DECAY
     )
-
-
-show()

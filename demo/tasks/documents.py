@@ -35,6 +35,16 @@ def arithmetic(**_: Any) -> dict[str, Any]:
     return _documents("arithmetic")
 
 
+def worked_sums(**_: Any) -> dict[str, Any]:
+    """Sums and differences to be worked out step by step: prompt and the whole solution."""
+    return _documents("worked_sums")
+
+
+def turns(**_: Any) -> dict[str, Any]:
+    """Questions about a few facts as turns of a conversation: prompt and the whole answering sentence."""
+    return _documents("turns")
+
+
 def questions(**_: Any) -> dict[str, Any]:
     """Questions about a few facts: prompt and answer."""
     return _documents("questions")

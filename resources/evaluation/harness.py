@@ -1,4 +1,4 @@
-"""lm-eval tasks on a live model: one call, one task, scores with their errors and every document's own score.
+"""lm-eval tasks on a loaded model: one call, one task, scores with their errors and every document's own score.
 
 Standard tasks are looked up only when a family's own folder has no task of that name, because reading the harness's
 whole collection takes some twenty seconds. A task is loaded once and used for every model, so that all are given the
@@ -14,18 +14,25 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict, replace
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from resources.evaluation.language_model import language_model, quiet
+from resources.evaluation.harness_results import (
+    by_metric,
+    first_metric,
+    is_pair,
+    leaves,
+    members,
+    pooled,
+    statistic_name,
+)
+from resources.evaluation.language_model import Encoded, language_model, quiet
+from resources.evaluation.scores import Samples, Scores
+from resources.evaluation.texts import Text, texts_of
 from resources.families import Task
 from rotoscale.errors import RotoscaleError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 _SEEDS = {"random": 0, "numpy": 1234, "torch": 1234, "fewshot": 1234}
 """lm-eval's own defaults, so that its command line draws the same examples; a seed is added to each."""
@@ -37,60 +44,20 @@ class HarnessError(RotoscaleError):
     """A task that cannot be scored: unknown, without its data, out of memory, or broken."""
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Scores of the single documents of one task under one metric and filter.
-
-    `scores` has one row per document: a number, or a log-likelihood and a weight. `statistic` says how the task's
-    score follows from them (rotoscale.contrast.STATISTICS), empty where the harness does it in a way of its own.
-    """
-
-    task: str
-    metric: str
-    filter: str
-    statistic: str
-    documents: list[int]
-    scores: list[list[float]]
-
-    def single(self) -> npt.NDArray[np.float64]:
-        """One number per document in the metric's own unit: of a perplexity, that document's perplexity."""
-        import numpy as np
-
-        values = np.asarray(self.scores, dtype=np.float64)
-        if values.shape[1] == 1:
-            return values[:, 0]
-        rate = -values[:, 0] / np.maximum(values[:, 1], 1)
-        return rate / math.log(2) if self.statistic == "bits_per_byte" else np.exp(np.minimum(rate, 700.0))
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Result of one task (of a group, with all its parts) on one model."""
-
-    rows: list[dict[str, Any]]
-    """Columns of `evaluation_scores` that belong to the task: task, metric, filter, value, stderr, ..."""
-    samples: list[Samples] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """The result as it is stored."""
-        return {"rows": self.rows, "samples": [asdict(sample) for sample in self.samples]}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Scores:
-        """A result as `as_json` wrote it."""
-        return cls(list(stored["rows"]), [Samples(**sample) for sample in stored["samples"]])
-
-
 class Harness:
-    """The tasks of one family, ready to score models with."""
+    """The tasks of one family, ready to score models with. A small model's batches go to `threads` threads."""
 
-    def __init__(self, include_path: Path | None = None, seed: int = 0) -> None:
+    def __init__(self, include_path: Path | None = None, seed: int = 0, threads: int = 1) -> None:
         self.include_path = include_path
         self.seed = seed
+        self.threads = threads
+        self.encoded: Encoded = {}
         self._loaded: dict[Task, Any] = {}
+        self._identities: dict[Task, str] = {}
         self._failed: dict[str, str] = {}
 
     @staticmethod
+    @cache
     def version() -> str:
         """Version of lm-eval, without importing it."""
         import importlib.metadata
@@ -102,17 +69,32 @@ class Harness:
 
         Raises HarnessError when it cannot be loaded.
         """
+        if task not in self._identities:
+            self._identities[task] = self._identity(task)
+        return self._identities[task]
+
+    def _identity(self, task: Task) -> str:
         facts: list[Any] = [asdict(task), self.version(), self.seed]
         if self._is_local(task.name):
-            for leaf in _leaves(self._task(task)):
+            for leaf in leaves(self._task(task)):
                 configuration = leaf.config.to_dict()
                 for name in ("dataset_path", "dataset_name", "dataset_kwargs", "metadata"):
                     configuration.pop(name, None)  # where the documents lie; they themselves follow
                 facts.append([_plain(configuration), leaf.VERSION, list(_documents(leaf, task.limit))])
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=_plain).encode()).hexdigest()
 
+    def texts(self, task: Task, limit: int) -> list[Text]:
+        """The first documents of a task (of each task of a group), as models are given them.
+
+        Raises HarnessError when it cannot be loaded, or its documents cannot be put into words.
+        """
+        loaded = self._task(task)
+        with quiet(), _explained(f"task {task.name}"):
+            self._seed_everything(loaded)
+            return [text for leaf in leaves(loaded) for text in texts_of(leaf, limit)]
+
     def score(self, model: Any, tokenizer: Any, task: Task) -> Scores:
-        """Score a live model on one task.
+        """Score a loaded model on one task.
 
         Raises HarnessError with the reason, whatever goes wrong inside the task or the model.
         """
@@ -125,7 +107,7 @@ class Harness:
                 self._seed_everything(loaded)
                 # What `simple_evaluate` ends in, without its report on the machine, which asks pip for every package.
                 found = evaluate(
-                    lm=language_model(model, tokenizer),
+                    lm=language_model(model, tokenizer, self.encoded, self.threads),
                     task_dict=self._own.load([loaded]),
                     limit=task.limit,
                     bootstrap_iters=0,  # theirs starts processes for a hundred thousand draws; ours is below
@@ -147,27 +129,27 @@ class Harness:
         random.seed(_SEEDS["random"] + self.seed)
         np.random.seed(_SEEDS["numpy"] + self.seed)
         torch.manual_seed(_SEEDS["torch"] + self.seed)
-        for leaf in _leaves(loaded):
+        for leaf in leaves(loaded):
             leaf.set_fewshot_seed(seed=_SEEDS["fewshot"] + self.seed)
 
     def _result(self, task: Task, loaded: Any, found: dict[str, Any], seconds: float) -> Scores:
-        leaves = {leaf.config.task: leaf for leaf in _leaves(loaded)}
+        parts_by_name = {leaf.config.task: leaf for leaf in leaves(loaded)}
         samples: list[Samples] = []
         errors: dict[tuple[str, str, str], float | None] = {}
         for name, logged in found["samples"].items():
-            for metric, filter_name, logs in _by_metric(logged):
-                aggregate = leaves[name].aggregation().get(metric)
+            for metric, filter_name, logs in by_metric(logged):
+                aggregate = parts_by_name[name].aggregation().get(metric)
                 values = [log[metric] for log in logs]
-                statistic = _statistic_name(aggregate, values)
+                statistic = statistic_name(aggregate, values)
                 errors[name, metric, filter_name] = self._stderr(values, statistic, aggregate)
                 if statistic:
-                    scores = [[float(x) for x in value] if _is_pair(value) else [float(value)] for value in values]
+                    scores = [[float(x) for x in value] if is_pair(value) else [float(value)] for value in values]
                     documents = [int(log["doc_id"]) for log in logs]
                     samples.append(Samples(name, metric, filter_name, statistic, documents, scores))
         rows = []
         for name, metrics in found["results"].items():
-            parts = [part for part in leaves if part in _members(found, name)] or [name]
-            first = _first_metric(leaves, parts)
+            parts = [part for part in parts_by_name if part in members(found, name)] or [name]
+            first = first_metric(parts_by_name, parts)
             for label, value in metrics.items():
                 metric, comma, filter_name = label.partition(",")
                 if not comma or metric.endswith("_stderr") or not isinstance(value, int | float):
@@ -180,7 +162,7 @@ class Harness:
                         "metric": metric,
                         "filter": filter_name,
                         "value": float(value),
-                        "stderr": _pooled(of_parts, sizes),
+                        "stderr": pooled(of_parts, sizes),
                         "higher_is_better": found["higher_is_better"].get(name, {}).get(metric),
                         "is_primary": False,
                         "n_samples": sum(sizes),
@@ -225,6 +207,7 @@ class Harness:
 
     def _task(self, task: Task) -> Any:
         """The loaded task or group of tasks; a failure is remembered, so that it costs its waiting only once."""
+        task = replace(task, limit=None)  # a limit is applied when documents are taken
         if task in self._loaded:
             return self._loaded[task]
         if task.name in self._failed:
@@ -234,7 +217,7 @@ class Harness:
         except HarnessError as error:
             self._failed[task.name] = str(error)
             raise
-        for leaf in _leaves(built):
+        for leaf in leaves(built):
             # By the rules of lm-eval's own command line: a task that says 0 means it.
             own = leaf.get_config("num_fewshot")
             if task.num_fewshot is not None and own != 0:
@@ -284,27 +267,6 @@ class Harness:
             return TaskManager(include_path=self.include_path)
 
 
-def _leaves(built: Any) -> list[Any]:
-    return list(built.get_all_tasks()) if hasattr(built, "get_all_tasks") else [built]
-
-
-def _members(found: Mapping[str, Any], name: str) -> set[str]:
-    """The tasks that a result's name stands for: those below a group, or the task itself."""
-    children = found["group_subtasks"].get(name)
-    if children is None:
-        return {name}
-    return set().union(*(_members(found, child) for child in children)) if children else set()
-
-
-def _first_metric(leaves: Mapping[str, Any], parts: Sequence[str]) -> str:
-    """The metric that a task's own file names first; the harness reports them in an order of its own."""
-    for part in parts:
-        metrics = getattr(leaves[part].config, "metric_list", None) if part in leaves else None
-        if metrics:
-            return str(metrics[0]["metric"])
-    return ""
-
-
 def _documents(leaf: Any, limit: int | None) -> Iterator[Any]:
     for index, document in enumerate(leaf.eval_docs):
         if limit is not None and index >= limit:
@@ -324,43 +286,6 @@ def _plain(value: Any) -> Any:
         except (OSError, TypeError):
             return getattr(value, "__qualname__", type(value).__name__)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _by_metric(logged: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
-    """Logged documents by metric and filter, in document order."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in logged:
-        for metric in row["metrics"]:
-            groups.setdefault((metric, row["filter"]), []).append(row)
-    for (metric, filter_name), rows in groups.items():
-        yield metric, filter_name, sorted(rows, key=lambda row: row["doc_id"])
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 2
-
-
-def _statistic_name(aggregate: Callable[..., float] | None, values: Sequence[Any]) -> str:
-    """The name of our statistic that does what the harness's aggregation does; empty where none does."""
-    from rotoscale.contrast import STATISTICS
-
-    name = "mean" if aggregate is None else getattr(aggregate, "__name__", "")
-    pairs = name in ("weighted_perplexity", "bits_per_byte")
-    fits = all(_is_pair(v) if pairs else isinstance(v, int | float) for v in values)
-    return name if name in STATISTICS and fits else ""
-
-
-def _pooled(errors: Sequence[float | None], sizes: Sequence[int]) -> float | None:
-    """Standard error over all documents of several tasks; of one task its own."""
-    if len(errors) == 1:
-        return errors[0]
-    present = [error for error in errors if error is not None]
-    total, tasks = sum(sizes), len(sizes)
-    if len(present) < tasks or total <= tasks:
-        return None
-    # As the harness pools them: the variance within the tasks, over all their documents.
-    variance = sum((n - 1) * error**2 * n for n, error in zip(sizes, present, strict=True)) / (total - tasks)
-    return (variance / total) ** 0.5
 
 
 @contextmanager

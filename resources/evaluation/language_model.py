@@ -1,25 +1,38 @@
-"""A live model as lm-eval takes it, and the libraries' chatter kept off the terminal."""
+"""A loaded model as lm-eval takes it, and the libraries' chatter kept off the terminal."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from resources.evaluation.log_likelihood import log_likelihoods
 from resources.machine import available_memory
 
 LARGEST_BATCH = 64
 _MEMORY_SHARE = 0.1
+_MOST_ENCODED = 100_000
+
+Encoded = dict[tuple[str, str, str], tuple[list[int], list[int]]]
+"""Tokens of context and continuation by tokenizer, context and continuation."""
 
 
-def language_model(model: Any, tokenizer: Any) -> Any:
-    """The live model as the harness takes it, without progress bars of its own.
+def language_model(model: Any, tokenizer: Any, encoded: Encoded | None = None, threads: int = 1) -> Any:
+    """The loaded model as the harness takes it, without progress bars of its own.
 
-    On a GPU the harness finds the batch size by trying; in ordinary memory a try that fails ends the process, so there
-    it follows from the memory that the logits of one batch take.
+    encoded: what was encoded before, so that the models of a family, which share a tokenizer, do it once.
+
+    On the CPU log-likelihoods are computed by `log_likelihood`; elsewhere by the harness, which pads, and which finds
+    the batch size of a GPU by trying. In ordinary memory a try that fails ends the process, so there it follows from
+    the memory that the logits of one batch take.
     """
     from lm_eval.models.huggingface import HFLM
+
+    on_cpu = model.device.type == "cpu"
+    memory = {} if encoded is None else encoded
+    name = _fingerprint(tokenizer)
 
     class Silent(HFLM):
         def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
@@ -31,11 +44,29 @@ def language_model(model: Any, tokenizer: Any) -> Any:
         def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
             return super().generate_until(requests, disable_tqdm=True)
 
+        def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+            key = (name, context, continuation)
+            if key not in memory:
+                if len(memory) >= _MOST_ENCODED:
+                    memory.clear()
+                memory[key] = super()._encode_pair(context, continuation)
+            return memory[key]
+
         def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = True, **rest: Any) -> Any:
-            return super()._loglikelihood_tokens(requests, disable_tqdm=True, **rest)
+            if not on_cpu:
+                return super()._loglikelihood_tokens(requests, disable_tqdm=True, **rest)
+            pairs = [(context, continuation) for _, context, continuation in requests]
+            found = log_likelihoods(model, pairs, longest=self.max_length, threads=threads)
+            return [(value, greedy) for value, greedy, _ in found]
 
     batch: int | str = "auto" if model.device.type == "cuda" else _batch_in_memory(model)
     return Silent(pretrained=model, tokenizer=tokenizer, batch_size=batch, max_batch_size=LARGEST_BATCH)
+
+
+def _fingerprint(tokenizer: Any) -> str:
+    """Equal for tokenizers that encode alike; of one that cannot be written out, its own."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return hashlib.sha256(backend.to_str().encode()).hexdigest() if backend is not None else f"object {id(tokenizer)}"
 
 
 def _batch_in_memory(model: Any) -> int:

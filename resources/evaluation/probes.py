@@ -29,7 +29,7 @@ GENERATED_PROMPTS = 6
 
 
 def generate(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[dict[str, Any]]:
-    """Greedy continuations of the first prompts, all in one batch: prompt_id, prompt, text, n_tokens."""
+    """Greedy continuations of the first prompts, all in one batch: prompt_id, prompt, text, n_tokens, tokens."""
     import torch
     from transformers import GenerationConfig
 
@@ -60,7 +60,7 @@ def generate(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[dict[st
     for number, (prompt, new) in enumerate(zip(chosen, written.tolist(), strict=True)):
         end = next((i + 1 for i, token in enumerate(new) if token in stops), len(new))
         text = tokenizer.decode(new[:end], skip_special_tokens=True)
-        rows.append({"prompt_id": number, "prompt": prompt, "text": text, "n_tokens": end})
+        rows.append({"prompt_id": number, "prompt": prompt, "text": text, "n_tokens": end, "tokens": new[:end]})
     return rows
 
 

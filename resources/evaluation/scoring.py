@@ -1,21 +1,25 @@
 """All results of one subject: tasks, texts, attention, and its hidden states beside those of its references.
 
-What is stored already is not computed again; a model is brought to life once for everything that is missing. Whatever
-fails is a result with its reason, and the rest goes on. Reasons are not stored, so that the next run tries again, but
-for one: weights that compute NaN will do so every time.
+What is stored already is not computed again; a model is loaded once for everything that is missing, and never two at
+a time: the hidden states of a reference are computed in a pass of their own and kept. Whatever fails is a result with
+its reason, and the rest goes on. Reasons are not stored, so that the next run tries again, but for one: weights that
+compute NaN will do so every time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resources.evaluation import probes
-from resources.evaluation.harness import Harness, HarnessError, Scores
+from resources.evaluation.documents import documents_for
+from resources.evaluation.harness import Harness, HarnessError
+from resources.evaluation.scores import Scores
 from resources.evaluation.store import ResultStore
-from resources.evaluation.subjects import NotFinite, Subject, SubjectError, live, model_dtype
+from resources.evaluation.subjects import NotFinite, Subject, SubjectError, loaded, model_dtype
 from resources.families import Task
 from rotoscale import versions
 
@@ -33,11 +37,21 @@ class Results:
     failures: dict[str, str] = field(default_factory=dict)
     """Reasons by the name of the task that failed."""
     generations: list[dict[str, Any]] = field(default_factory=list)
+    """Texts as probes.generate gives them; `vocabulary` is the number of tokens there are."""
     entropies: list[list[list[float]]] = field(default_factory=list)
     similarities: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """CKA rows by the id of the reference."""
-    trouble: str = ""
-    """Why probes are missing."""
+    probe_error: str = ""
+    """Why texts, attention or hidden states are missing."""
+
+
+@contextmanager
+def _probing(results: Results) -> Iterator[None]:
+    """A model that cannot give its texts, attention or hidden states is still scored."""
+    try:
+        yield
+    except Exception as error:  # models are anybody's code: an exotic one may lack any of these outputs
+        results.probe_error = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 class Scorer:
@@ -94,14 +108,16 @@ class Scorer:
     def _compute(self, results: Results, missing: dict[Task, str], attention: bool, unlike: Sequence[Subject]) -> None:
         subject = results.subject
         broken = self.store.find(*self._broken_key(subject))
-        if broken is not None:
-            self._failed(results, missing, str(broken))
+        if isinstance(broken, str):
+            self._failed(results, missing, broken)
             return
+        states = self._states_of(unlike, results)
         try:
-            with live(subject, self.device, self.tokenizer_folder) as (model, tokenizer):
+            with loaded(subject, self.device, self.tokenizer_folder) as (model, tokenizer):
                 for task, identity in missing.items():
                     self._score(results, model, tokenizer, task, identity)
-                self._probe(results, model, tokenizer, attention, unlike)
+                with _probing(results):
+                    self._probe(results, model, tokenizer, attention, states)
         except NotFinite as error:
             self.store.keep(str(error), *self._broken_key(subject))
             self._failed(results, missing, str(error))
@@ -109,7 +125,7 @@ class Scorer:
             self._failed(results, missing, str(error))
 
     def _failed(self, results: Results, missing: dict[Task, str], reason: str) -> None:
-        results.trouble = reason
+        results.probe_error = reason
         for task in missing:
             results.failures[task.name] = reason
             self.report(f"{results.subject.id}: {task.name}")
@@ -117,20 +133,27 @@ class Scorer:
     def _stored_scores(self, subject: Subject, results: Results) -> dict[Task, str]:
         """Put what is stored into the results; the tasks that are to be computed, with their identities."""
         missing = {}
-        for task in self.tasks:
+        for task in (documents_for(subject, task) for task in self.tasks):
             try:
                 identity = self.harness.identity(task)
             except HarnessError as error:
                 results.failures[task.name] = str(error)
                 self.report(f"{subject.id}: {task.name}")
                 continue
-            stored = self.store.find(*self._score_key(subject, identity))
+            stored = self._found_scores(subject, identity)
             if stored is not None:
-                results.scores[task.name] = Scores.from_json(stored)
+                results.scores[task.name] = stored
                 self.report(f"{subject.id}: {task.name}")
             elif self.only is None or task.name in self.only:
                 missing[task] = identity
         return missing
+
+    def _found_scores(self, subject: Subject, identity: str) -> Scores | None:
+        stored = self.store.find(*self._score_key(subject, identity))
+        try:
+            return None if stored is None else Scores.from_json(stored)
+        except ValueError:
+            return None
 
     def _score(self, results: Results, model: Any, tokenizer: Any, task: Task, identity: str) -> None:
         try:
@@ -142,35 +165,37 @@ class Scorer:
             results.scores[task.name] = scores
         self.report(f"{results.subject.id}: {task.name}")
 
-    def _probe(self, results: Results, model: Any, tokenizer: Any, attention: bool, unlike: Sequence[Subject]) -> None:
-        """Texts, attention and hidden states; a model that cannot give one of them is still scored."""
+    def _probe(
+        self, results: Results, model: Any, tokenizer: Any, attention: bool, states: dict[Subject, list[torch.Tensor]]
+    ) -> None:
+        """Texts, attention and hidden states."""
         subject = results.subject
-        try:
-            if not results.generations:
-                results.generations = probes.generate(model, tokenizer, self.prompts)
-                self.store.keep(results.generations, *self._probe_key("generations", subject))
-            if attention and not results.entropies:
-                results.entropies = probes.attention_entropies(model, tokenizer, self.prompts)
-                self.store.keep(results.entropies, *self._probe_key("entropies", subject))
-            is_reference = any(other.content_hash == subject.content_hash for other in self.references)
-            if unlike or is_reference:
-                own = probes.hidden_states(model, tokenizer, self.prompts)
-                if is_reference:
-                    self._states[subject.content_hash] = own
-                for other in unlike:
-                    rows = probes.similarity(own, self._states_of(other))
-                    self.store.keep(rows, *self._probe_key("cka", subject, other))
-                    results.similarities[other.id] = rows
-        except SubjectError:
-            raise
-        except Exception as error:  # models are anybody's code: an exotic one may lack any of these outputs
-            results.trouble = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        if not results.generations:
+            vocabulary = int(model.config.get_text_config().vocab_size)
+            written = probes.generate(model, tokenizer, self.prompts)
+            results.generations = [{**row, "vocabulary": vocabulary} for row in written]
+            self.store.keep(results.generations, *self._probe_key("generations", subject))
+        if attention and not results.entropies:
+            results.entropies = probes.attention_entropies(model, tokenizer, self.prompts)
+            self.store.keep(results.entropies, *self._probe_key("entropies", subject))
+        is_reference = any(other.content_hash == subject.content_hash for other in self.references)
+        if states or is_reference:
+            own = probes.hidden_states(model, tokenizer, self.prompts)
+            if is_reference:
+                self._states[subject.content_hash] = own
+            for other, theirs in states.items():
+                rows = probes.similarity(own, theirs)
+                self.store.keep(rows, *self._probe_key("cka", subject, other))
+                results.similarities[other.id] = rows
 
-    def _states_of(self, other: Subject) -> list[torch.Tensor]:
-        if other.content_hash not in self._states:
-            with live(other, self.device, self.tokenizer_folder) as (model, tokenizer):
+    def _states_of(self, others: Sequence[Subject], results: Results) -> dict[Subject, list[torch.Tensor]]:
+        """Hidden states of the references that have any, each computed while no other model is loaded."""
+        for other in others:
+            if other.content_hash in self._states:
+                continue
+            with _probing(results), loaded(other, self.device, self.tokenizer_folder) as (model, tokenizer):
                 self._states[other.content_hash] = probes.hidden_states(model, tokenizer, self.prompts)
-        return self._states[other.content_hash]
+        return {other: self._states[other.content_hash] for other in others if other.content_hash in self._states}
 
     def _score_key(self, subject: Subject, identity: str) -> tuple[Any, ...]:
         return ("score", versions.EVALUATION, subject.content_hash, identity, model_dtype(self.device))

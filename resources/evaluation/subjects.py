@@ -1,8 +1,8 @@
-"""A checkpoint as a live model: what is scored, wherever its weights come from.
+"""What is scored, wherever its weights come from: a subject, and its model loaded into memory.
 
 A subject names its weights by hash and can give a folder with them when they are needed: a model's own folder, an edit
 kept on disk, or one that is written for the purpose (an adapter merged into its base, an edit that was deleted) and
-removed afterwards.
+removed afterwards. The folder is given only after its weights were found to be those of the hash.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import gc
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resources.evaluation.weights import require_weights
 from resources.location import Location
 from rotoscale.errors import RotoscaleError
 
@@ -29,7 +30,7 @@ MODEL, EDIT, CONTROL = "model", "edit", "control"
 
 
 class SubjectError(RotoscaleError):
-    """A checkpoint that cannot be brought to life, or that computes nonsense."""
+    """A checkpoint that cannot be loaded, or that computes nonsense."""
 
 
 class NotFinite(SubjectError):  # noqa: N818 (reads as what it says)
@@ -45,21 +46,26 @@ class Subject:
     content_hash: str
     folder: Callable[[], AbstractContextManager[Path]]
     """A folder that `from_pretrained` takes, for the duration of a `with` block."""
+    recipe: str = ""
+    """What it was edited by; empty of a model."""
 
 
 def model_subject(model_id: str, content_hash: str, location: Location, scratch: Path) -> Subject:
     """A registered model; an adapter is merged into a folder under `scratch` for as long as it is needed."""
 
     @contextmanager
-    def merged() -> Iterator[Path]:
+    def folder() -> Iterator[Path]:
         from resources.checkpoints.writer import write_edited
 
-        with scratch_folder(scratch) as folder:
+        require_weights(model_id, content_hash, location.path, location.base)
+        if location.base is None:
+            yield location.path
+            return
+        with scratch_folder(scratch) as made:
             manifest = {"recipe": "none", "merged": model_id}
-            yield write_edited(location.open(), folder / "merged", lambda *_: None, keys=[], manifest=manifest)
+            yield write_edited(location.open(), made / "merged", lambda *_: None, keys=[], manifest=manifest)
 
-    plain = location.base is None
-    return Subject(model_id, MODEL, content_hash, (lambda: nullcontext(location.path)) if plain else merged)
+    return Subject(model_id, MODEL, content_hash, folder)
 
 
 @contextmanager
@@ -76,17 +82,23 @@ def model_dtype(device: str) -> str:
 
 
 @contextmanager
-def live(subject: Subject, device: str, tokenizer_folder: Path | None = None) -> Iterator[tuple[Any, Any]]:
+def loaded(subject: Subject, device: str, tokenizer_folder: Path | None = None) -> Iterator[tuple[Any, Any]]:
     """The subject's model, ready to compute, and its tokenizer (from `tokenizer_folder` where it brings none).
 
     Raises SubjectError when it cannot be loaded, or when its logits are not finite on any text: a broken edit.
     """
     import torch
 
-    with subject.folder() as folder:
+    with ExitStack() as given:
+        try:
+            folder = given.enter_context(subject.folder())
+        except SubjectError:
+            raise
+        except (RotoscaleError, OSError) as error:  # this subject's failure: the others go on
+            raise SubjectError(f"{subject.id} cannot be loaded: {error}") from error
         model, tokenizer = _load(subject, folder, device, tokenizer_folder)
         threads = torch.get_num_threads()
-        if sum(weight.numel() for weight in model.parameters()) < ONE_THREAD_BELOW:
+        if is_small(model):
             torch.set_num_threads(1)
         try:
             _require_finite(subject, model)
@@ -99,6 +111,11 @@ def live(subject: Subject, device: str, tokenizer_folder: Path | None = None) ->
                 torch.cuda.empty_cache()
 
 
+def is_small(model: Any) -> bool:
+    """Whether a model is so small that one thread computes fastest (ONE_THREAD_BELOW)."""
+    return sum(weight.numel() for weight in model.parameters()) < ONE_THREAD_BELOW
+
+
 def _load(subject: Subject, folder: Path, device: str, tokenizer_folder: Path | None) -> tuple[Any, Any]:
     import torch
     import transformers
@@ -107,7 +124,11 @@ def _load(subject: Subject, folder: Path, device: str, tokenizer_folder: Path | 
     transformers.utils.logging.disable_progress_bar()
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, model_dtype(device)), local_files_only=True, trust_remote_code=False
+            folder,
+            dtype=getattr(torch, model_dtype(device)),
+            use_safetensors=True,  # the weights that were analysed, never a pickle that lies beside them
+            local_files_only=True,
+            trust_remote_code=False,
         )
         model = model.to(device).eval()
     except (OSError, ValueError, RuntimeError, MemoryError, ImportError, KeyError) as error:

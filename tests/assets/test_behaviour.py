@@ -16,7 +16,7 @@ from command_line import show
 from command_line.show_scores import print_scores
 from resources.settings import load_settings
 from resources.warehouse import read
-from resources.warehouse.scores import behaviour_summary
+from resources.warehouse.summaries.scores import behaviour_summary
 from resources.workspace import Workspace
 from tests.materialize import materialize
 from tests.speakers import make_speakers, make_tasks, write_speakers
@@ -120,6 +120,9 @@ def test_comparisons_are_those_that_answer_the_questions(project: Project) -> No
         ("restore-left", "fluent"),
         ("noise", "fluent"),
         ("disrupt-left-of-noise", "fluent"),
+        ("replace-scale-matrix", "speaker"),
+        ("disrupt-left", "speaker"),
+        ("restore-left", "speaker"),
         ("noise", "speaker"),
         ("disrupt-left-of-noise", "speaker"),
         ("disrupt-left-of-noise", "noise"),

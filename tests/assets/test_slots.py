@@ -158,3 +158,44 @@ def test_a_run_killed_while_publishing_does_not_stop_the_next(tmp_path: Path, ch
         assert opened.event_log_storage.get_concurrency_info("warehouse").claimed_slots == []
         assert opened.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])) == []
     assert leftovers(data) == []
+
+
+OPEN = """
+import sys, time
+from assets.groups import open_workspace
+from command_line.running import open_instance
+from resources.settings import load_settings
+import dagster
+print("ready", flush=True)
+sys.stdin.readline()
+with open_instance(open_workspace(load_settings())) as instance:
+    instance.get_dynamic_partitions("models")
+"""
+
+
+def test_two_first_runs_at_once_make_one_sound_instance(tmp_path: Path) -> None:
+    environment = {**os.environ, "ROTOSCALE_DATA": str(tmp_path / "data")}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN],
+            cwd=PROJECT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        _, complaint = process.communicate(timeout=200)
+        assert process.returncode == 0, complaint
+    with dg.DagsterInstance.from_config(str(tmp_path / "data" / "dagster")) as opened:
+        assert opened.get_runs() == []

@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
-from dashboard import launch, synthetic
+from dashboard import launch, pages
 from dashboard.source import Source, latest
-from resources.warehouse import TableStore, publish
+from resources.warehouse import TableStore
+from tests import synthetic
+from tests.synthetic import open_store, publish
 
-PAGES = ("families", "scale", "rotation", "edits", "models")
+PAGES = tuple(page.url for page in pages.discover())
 CHROMIUM = Path("/usr/bin/chromium")
 
 HOSTILE = (
@@ -64,21 +67,21 @@ def registered_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published file whose tables are all empty."""
     folder = tmp_path_factory.mktemp("empty")
-    publish(TableStore(folder / "tables"), folder / "published")
+    publish(open_store(folder), folder / "published")
     return folder
 
 
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Names from strangers, and values that are no numbers, in every table."""
+    """Names that anybody may have given, and values that are no numbers, in every table."""
     folder = tmp_path_factory.mktemp("hostile")
     base = HOSTILE[0]
     models = [synthetic.Model(base, HOSTILE[1], "base", base, "base")]
     models += [synthetic.Model(n + "!", HOSTILE[1], n, base) for n in HOSTILE]
     models.append(synthetic.Model("bad", HOSTILE[3], HOSTILE[4], base, status="quarantined", reason=HOSTILE[3] * 3))
     synthetic.write(folder, models, synthetic.Shape(layers=3, rank=20, picture=8))
-    _spoil(TableStore(folder / "tables"))
-    publish(TableStore(folder / "tables"), folder / "published")
+    _spoil(open_store(folder))
+    publish(open_store(folder), folder / "published")
     return folder
 
 
@@ -110,12 +113,18 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
         test = AppTest.from_file(str(launch.APP), default_timeout=60)
         test.query_params.update(address)
         test.run()
-        if page != "families":
+        if page != PAGES[0]:
             test.query_params.update(address)
-            test.switch_page(f"views/{page}.py").run()
+            open_page(test, page)
         return test
 
     return show
+
+
+def open_page(test: AppTest, url: str) -> None:
+    """Open a page by its address; `switch_page` knows only pages that are files."""
+    test._page_hash = calc_hash(url)
+    test.run()
 
 
 def charts(test: AppTest) -> list[dict[str, Any]]:
@@ -126,6 +135,12 @@ def charts(test: AppTest) -> list[dict[str, Any]]:
 def words(test: AppTest) -> str:
     """All markup that a page sends to be rendered as markdown."""
     return "\n".join(str(element.value) for element in (*test.markdown, *test.caption, *test.header, *test.subheader))
+
+
+def rows_of(small: Path, table: str, model: str) -> list[dict[str, Any]]:
+    """Rows of a table about one model, as they were written."""
+    store = open_store(small)
+    return [row for key in store.models(table) for row in store.read(table, key) if row["model_id"] == model]
 
 
 @pytest.fixture

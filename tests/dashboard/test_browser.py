@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from dashboard import launch, synthetic
-from resources.warehouse import TableStore, publish
+from dashboard import launch
+from tests import synthetic
+from tests.synthetic import open_store, publish
 
 SCREENSHOTS = launch.PROJECT / "screenshots"
 PATIENCE = 60_000
@@ -102,9 +103,9 @@ def test_from_family_to_matrix_to_edit(page: Any, serve: Serve, small: Path) -> 
     table.scroll_into_view_if_needed()
     box = table.bounding_box()
     page.mouse.click(box["x"] + 18, box["y"] + 35 + 2 * 35 + 17)
-    door = page.locator("[data-testid='stPageLink'] a", has_text="Scale").first
-    door.wait_for()
-    door.click()
+    link = page.locator("[data-testid='stPageLink'] a", has_text="Scale").first
+    link.wait_for()
+    link.click()
     page.wait_for_url("**/scale?**")
     drawn(page, '[class*="st-key-map_"]')
     assert "model=demo-math" in page.url
@@ -195,7 +196,7 @@ def test_a_newer_file_is_picked_up_while_the_page_is_open(page: Any, serve: Serv
     shutil.copytree(small, data)
     page.goto(f"{serve(data)}/models")
     page.get_by_text("Published version 1").wait_for()
-    store = TableStore(data / "tables")
+    store = open_store(data)
     (row,) = store.read("models", "0001")
     row |= {"model_id": "demo-latecomer", "status": "quarantined", "status_reason": "came after the page was opened"}
     store.write("models", "late", [row], run_id="", code_version="synthetic")
@@ -211,7 +212,7 @@ def test_a_page_opened_too_early_fills_itself(page: Any, serve: Serve, tmp_path:
     drawn(page)
 
 
-def test_names_from_strangers_are_text(page: Any, serve: Serve, hostile: Path) -> None:
+def test_names_that_anybody_gave_are_text(page: Any, serve: Serve, hostile: Path) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     alerts: list[str] = []

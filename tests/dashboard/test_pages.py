@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import synthetic
-from resources.warehouse import SCHEMA_VERSION, TABLES, TableStore, publish
+from resources.warehouse import SCHEMA_VERSION
+from tests import synthetic
+from tests.synthetic import TABLES, open_store, publish
 
 from .conftest import HOSTILE, PAGES, charts, words
 
@@ -81,6 +82,43 @@ def test_quarantine_names_the_reason(app: App, small: Path) -> None:
     assert any("layers.1.q has 3 values that are NaN" in c.value for c in test.code)
     assert ":red-badge[quarantined]" in words(test)
     assert ":red-badge[quarantined]" in words(app(small, "families"))
+
+
+@pytest.fixture(scope="module")
+def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base, a measured descendant, and one that was forgotten: registered, its rows gone."""
+    folder = tmp_path_factory.mktemp("forgetful")
+    models = [
+        synthetic.Model("b", "f", "base", "b", "base"),
+        synthetic.Model("m", "f", "math", "b"),
+        synthetic.Model("gone", "f", "sft", "b", status="forgotten"),
+    ]
+    synthetic.write(folder, models, synthetic.Shape(layers=2))
+    return folder
+
+
+def test_a_forgotten_model_is_in_no_list_but_its_own(app: App, forgetful: Path) -> None:
+    assert "gone" not in words(app(forgetful, "families"))
+    assert list(app(forgetful, "families").dataframe[0].value["model_id"]) == ["m"]
+    for page in ("scale", "rotation", "edits"):
+        assert not [o for o in app(forgetful, page).selectbox(key="choice_model").options if o.startswith("gone")]
+    test = app(forgetful, "models")
+    assert list(test.dataframe[0].value["model_id"]) == ["b", "m"]
+    assert test.selectbox(key="choice_model").options == ["b", "m"]
+    assert test.selectbox(key="choice_state").options == ["all but 1 forgotten", "forgotten", "ready"]
+
+
+def test_the_filter_of_the_models_page_lists_forgotten_models(app: App, forgetful: Path) -> None:
+    test = app(forgetful, "models")
+    test.selectbox(key="choice_state").set_value("forgotten").run()
+    assert not test.exception
+    assert list(test.dataframe[0].value["model_id"]) == ["gone"]
+    assert test.selectbox(key="choice_model").value == "gone"
+    assert "Waiting for" not in words(test)
+
+
+def test_without_forgotten_models_no_filter_speaks_of_them(app: App, small: Path) -> None:
+    assert app(small, "models").selectbox(key="choice_state").options == ["any", "quarantined", "ready"]
 
 
 def test_a_model_in_progress(app: App, small: Path) -> None:
@@ -197,7 +235,7 @@ def test_outside_code_knows_the_rule() -> None:
 def test_experts_of_a_mixture_are_one_cell_and_can_be_opened_one_by_one(app: App, tmp_path: Path) -> None:
     models = [synthetic.Model("b", "f", "base", "b", "base"), synthetic.Model("m", "f", "sft", "b")]
     synthetic.write(tmp_path, models, synthetic.Shape(layers=2))
-    store = TableStore(tmp_path / "tables")
+    store = open_store(tmp_path)
     for table in ("decompositions", "scale_statistics", "rotation_statistics"):
         for key in store.models(table):
             rows = store.read(table, key)

@@ -12,9 +12,10 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from dashboard import synthetic
 from dashboard.report import write_report
-from resources.warehouse import TableStore, WarehouseError, publish
+from resources.warehouse import WarehouseError
+from tests import synthetic
+from tests.synthetic import open_store, publish
 
 from .conftest import HOSTILE
 
@@ -83,7 +84,7 @@ def test_numbers_are_those_of_the_rows(small: Path, tmp_path: Path, source: Any)
     assert f'<td class="number">{alpha:.4f}</td>' in page
 
 
-def test_names_from_strangers_are_text(hostile: Path, tmp_path: Path) -> None:
+def test_names_that_anybody_gave_are_text(hostile: Path, tmp_path: Path) -> None:
     for number, name in enumerate((HOSTILE[0] + "!", HOSTILE[1])):
         reader, page = opened(write_report(name, tmp_path / f"{number}.html", hostile / "published"))
         assert "img" not in {tag for tag, _ in reader.elements}
@@ -125,7 +126,7 @@ def test_local_folders_are_not_told(small: Path, tmp_path: Path) -> None:
     """A report is sent to others, whom the folders of the one who made it do not concern."""
     data = tmp_path / "data"
     shutil.copytree(small, data)
-    store = TableStore(data / "tables")
+    store = open_store(data)
     for key in store.models("models"):
         rows = [row | {"source": "/home/somebody/secret/folder"} for row in store.read("models", key)]
         store.write("models", key, rows, run_id="", code_version="")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from .conftest import HOSTILE, charts, words
+from .conftest import HOSTILE, charts, open_page, words
 
 App = Callable[..., AppTest]
 VIEW = {"family": "demo", "model": "demo-math", "base": "demo-base", "scale": "ratio_cv", "layer": "3", "matrix": "up"}
@@ -73,7 +73,7 @@ def test_choices_follow_to_another_page(app: App, small: Path) -> None:
     test.selectbox(key="choice_model").set_value("demo-reasoning").run()
     test.selectbox(key="choice_layer").set_value(4).run()
     test.query_params.clear()  # as Streamlit does when a page of the menu is opened
-    test.switch_page("views/rotation.py").run()
+    open_page(test, "rotation")
     assert test.selectbox(key="choice_model").value == "demo-reasoning"
     assert test.selectbox(key="choice_layer").value == 4
     assert test.query_params["model"] == "demo-reasoning"
@@ -92,6 +92,6 @@ def test_pages_do_not_narrow_each_other(app: App, small: Path) -> None:
     """Models shows all families unless told otherwise; Families has choices of its own."""
     test = app(small, "models")
     test.query_params.clear()
-    test.switch_page("views/families.py").run()
+    open_page(test, "families")
     assert test.multiselect(key="choice_families").value == ["demo"]
     assert charts(test)

@@ -8,7 +8,7 @@ import pytest
 
 from dashboard import launch, text
 from dashboard.quantities import QUANTITIES
-from resources.warehouse import TABLES
+from tests.synthetic import TABLES
 
 
 @pytest.mark.parametrize(

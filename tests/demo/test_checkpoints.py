@@ -11,18 +11,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from demo import entity_tracking, tokenizer
 from demo.evaluation import accuracy
-from demo.recipes import PROJECTIONS, RECIPES
-from demo.train import CHECKPOINTS, load, relative_change
+from demo.shipped import CHECKPOINTS, load, relative_change
+from demo.stages import PROJECTIONS, STAGES
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 PROMPT = "The apple is in Box F, the bell is in Box Q. 12 + 7 = 19"
 
-FULL = [recipe.id for recipe in RECIPES.values() if recipe.method != "adapter"]
-ADAPTERS = [recipe.id for recipe in RECIPES.values() if recipe.method == "adapter"]
+FULL = [stage.id for stage in STAGES.values() if stage.method != "adapter"]
+ADAPTERS = [stage.id for stage in STAGES.values() if stage.method == "adapter"]
 
 
-@pytest.mark.parametrize("name", sorted(RECIPES))
+@pytest.mark.parametrize("name", sorted(STAGES))
 def test_the_weights_are_the_ones_the_record_was_written_for(name: str) -> None:
     folder = CHECKPOINTS / name
     record = json.loads((folder / "training.json").read_text())
@@ -59,7 +59,7 @@ def test_the_adapter_finds_its_base_beside_it_and_changes_all_seven_projections(
         assert changed == any(p in key for p in PROJECTIONS), key
 
 
-@pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if r.base])
+@pytest.mark.parametrize("name", [n for n, r in STAGES.items() if r.base])
 def test_fine_tuning_changed_the_base_as_much_as_fine_tuning_does(name: str) -> None:
     """More than rounding to bf16 (0.2 %), less than a model that forgot where it came from."""
     assert 0.005 < relative_change(CHECKPOINTS / name, CHECKPOINTS / "demo-base") < 0.25
@@ -78,7 +78,7 @@ def test_the_base_does_the_task_above_chance_and_below_perfection() -> None:
     assert seen.value < 0.97
 
 
-@pytest.mark.parametrize("name", sorted(RECIPES))
+@pytest.mark.parametrize("name", sorted(STAGES))
 def test_every_checkpoint_carries_the_tokenizer_that_the_corpus_needs(name: str) -> None:
     """A word added to the corpus later would shift all token ids under weights already trained."""
     shipped = AutoTokenizer.from_pretrained(CHECKPOINTS / name)

@@ -10,11 +10,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from demo import stories, tokenizer
 from demo.evaluation import accuracy, perplexity
-from demo.recipes import RECIPES, Shape
-from demo.train import fit, load, main, new_model, rate_at, save, start_of, thinned, train
+from demo.shipped import load
+from demo.stages import STAGES, Shape
+from demo.train import fit, main, new_model, rate_at, save, start_of, thinned, train
 
 TINY = Shape(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
-BRIEF = replace(RECIPES["demo-base"], steps=40, stop=35, settle=5, warmup=3, rows=16, learning_rate=1e-2, shape=TINY)
+BRIEF = replace(STAGES["demo-base"], steps=40, stop=35, settle=5, warmup=3, rows=16, learning_rate=1e-2, shape=TINY)
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +45,13 @@ def test_the_same_seed_gives_the_same_losses() -> None:
 
 @pytest.mark.parametrize("name", ["demo-math", "demo-math-lora"])
 def test_a_descendant_starts_from_the_written_base_and_moves_away(checkpoints: Path, name: str) -> None:
-    recipe = replace(RECIPES[name], steps=4, warmup=1, rows=4)
+    stage = replace(STAGES[name], steps=4, warmup=1, rows=4)
     base = load(checkpoints / "demo-base").state_dict()
-    model = start_of(recipe, checkpoints)
-    fit(recipe, model)
-    weights = save(recipe, model, checkpoints / name)
+    model = start_of(stage, checkpoints)
+    fit(stage, model)
+    weights = save(stage, model, checkpoints / name)
     again = load(checkpoints / name)
-    post = (again.merge_and_unload() if recipe.method == "adapter" else again).state_dict()
+    post = (again.merge_and_unload() if stage.method == "adapter" else again).state_dict()
     assert weights.exists()
     assert (checkpoints / name / "tokenizer.json").exists()
     moved = [key for key in base if not torch.equal(base[key], post[key])]

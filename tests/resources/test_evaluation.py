@@ -17,10 +17,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from resources.evaluation import probes
 from resources.evaluation.contrasts import Comparison, contrast_rows
-from resources.evaluation.harness import Harness, HarnessError, Scores
+from resources.evaluation.harness import Harness, HarnessError
+from resources.evaluation.scores import Scores
 from resources.evaluation.scoring import Scorer
 from resources.evaluation.store import ResultStore
-from resources.evaluation.subjects import NotFinite, Subject, SubjectError, live, model_subject
+from resources.evaluation.subjects import NotFinite, Subject, SubjectError, loaded, model_subject
+from resources.evaluation.weights import content_hash
 from resources.families import Task
 from resources.location import Location
 from tests.speakers import make_speakers, make_tasks
@@ -41,18 +43,23 @@ def harness(folder: Path) -> Harness:
 
 
 def subject(folder: Path, name: str) -> Subject:
-    base = folder / "speaker" if name == "adapter" else None
-    return model_subject(name, f"hash of {name}", Location(folder / name, base), folder / "scratch")
+    location = Location(folder / name, folder / "speaker" if name == "adapter" else None)
+    return model_subject(name, content_hash(location.path, location.base), location, folder / "scratch")
 
 
-def loaded(folder: Path, name: str) -> tuple[AutoModelForCausalLM, AutoTokenizer]:
+def without_weights(name: str, content_hash: str) -> Subject:
+    """A subject whose weights cannot be had any more."""
+    return model_subject(name, content_hash, Location(Path("/nowhere")), Path("/nowhere"))
+
+
+def plainly_loaded(folder: Path, name: str) -> tuple[AutoModelForCausalLM, AutoTokenizer]:
     place = folder / name
     return AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(place)
 
 
 @pytest.fixture(scope="module")
 def scores(folder: Path, harness: Harness) -> dict[str, Scores]:
-    model, tokenizer = loaded(folder, "speaker")
+    model, tokenizer = plainly_loaded(folder, "speaker")
     return {name: harness.score(model, tokenizer, Task(name)) for name in ("next_letter", "lines")}
 
 
@@ -60,7 +67,7 @@ def scores(folder: Path, harness: Harness) -> dict[str, Scores]:
 
 
 def test_accuracy_and_its_error_are_those_of_plain_forward_passes(folder: Path, scores: dict[str, Scores]) -> None:
-    model, tokenizer = loaded(folder, "speaker")
+    model, tokenizer = plainly_loaded(folder, "speaker")
     right, log_likelihood = [], []
     for line in (folder / "tasks" / "next_letter.jsonl").read_text().splitlines():
         document = json.loads(line)
@@ -151,7 +158,7 @@ def test_the_command_line_of_lm_eval_gives_the_same_number(
 
 
 def test_limit_and_shots_reach_the_task(folder: Path, harness: Harness) -> None:
-    model, tokenizer = loaded(folder, "speaker")
+    model, tokenizer = plainly_loaded(folder, "speaker")
     found = harness.score(model, tokenizer, Task("next_letter", limit=7))
     assert {row["n_samples"] for row in found.rows} == {7}
     assert found.samples[0].documents == list(range(7))
@@ -170,10 +177,10 @@ def test_a_task_that_does_not_exist_or_has_no_data(folder: Path, harness: Harnes
 
 
 def test_a_broken_model_is_found_before_it_is_scored(folder: Path) -> None:
-    with pytest.raises(NotFinite, match="computes NaN or infinity"), live(subject(folder, "broken"), "cpu"):
+    with pytest.raises(NotFinite, match="computes NaN or infinity"), loaded(subject(folder, "broken"), "cpu"):
         pass
-    empty = Subject("empty", "model", "x", subject(folder, "tasks").folder)
-    with pytest.raises(SubjectError, match="empty cannot be loaded"), live(empty, "cpu"):
+    empty = without_weights("empty", "x")
+    with pytest.raises(SubjectError, match="empty cannot be loaded"), loaded(empty, "cpu"):
         pass
 
 
@@ -203,7 +210,7 @@ def test_nothing_is_scored_twice(folder: Path, tmp_path: Path) -> None:
         return Scorer(Harness(folder / "tasks", seed), store, tasks, PROMPTS, references=[reference])
 
     first = scorer(tasks).results(whole, attention=True)
-    gone = Subject("fluent", "model", whole.content_hash, subject(folder, "tasks").folder)
+    gone = without_weights("fluent", whole.content_hash)
     second = scorer(tasks).results(gone, attention=True)
     assert (second.scores, second.generations, second.entropies) == (first.scores, first.generations, first.entropies)
     assert second.similarities == first.similarities
@@ -215,7 +222,7 @@ def test_nothing_is_scored_twice(folder: Path, tmp_path: Path) -> None:
     assert set(more.scores) == {"next_letter", "lines"}
     assert len(after) == len(before) + 1
     assert all(after[path] == before[path] for path in before)
-    changed = Subject("fluent", "model", "another hash", gone.folder)
+    changed = without_weights("fluent", "another hash")
     assert "cannot be loaded" in scorer(tasks).results(changed).failures["next_letter"]
     assert "cannot be loaded" in scorer(tasks, seed=1).results(gone).failures["next_letter"]
 
@@ -246,8 +253,8 @@ def test_narrowed_runs_still_report_what_is_stored(folder: Path, harness: Harnes
 def test_an_adapter_is_scored_as_merged(folder: Path) -> None:
     import peft
 
-    with live(subject(folder, "adapter"), "cpu", folder / "speaker") as (model, tokenizer):
-        plain, _ = loaded(folder, "speaker")
+    with loaded(subject(folder, "adapter"), "cpu", folder / "speaker") as (model, tokenizer):
+        plain, _ = plainly_loaded(folder, "speaker")
         tuned = peft.PeftModel.from_pretrained(plain, folder / "adapter")
         ids = tokenizer("a b c d", return_tensors="pt").input_ids
         with torch.inference_mode():
@@ -256,7 +263,7 @@ def test_an_adapter_is_scored_as_merged(folder: Path) -> None:
 
 
 def test_texts_are_greedy_and_the_same_one_by_one(folder: Path) -> None:
-    model, tokenizer = loaded(folder, "speaker")
+    model, tokenizer = plainly_loaded(folder, "speaker")
     model.generation_config.do_sample = True  # what the model would like does not count
     together = probes.generate(model, tokenizer, PROMPTS)
     alone = [probes.generate(model, tokenizer, [prompt])[0] for prompt in PROMPTS]
@@ -269,7 +276,7 @@ def test_texts_are_greedy_and_the_same_one_by_one(folder: Path) -> None:
 
 
 def test_attention_entropy_is_that_of_the_softmax(folder: Path) -> None:
-    model, tokenizer = loaded(folder, "speaker")
+    model, tokenizer = plainly_loaded(folder, "speaker")
     implementation = model.config._attn_implementation
     found = probes.attention_entropies(model, tokenizer, PROMPTS)
     assert model.config._attn_implementation == implementation
@@ -296,8 +303,8 @@ def test_attention_entropy_is_that_of_the_softmax(folder: Path) -> None:
 
 
 def test_hidden_states_and_their_likeness(folder: Path) -> None:
-    model, tokenizer = loaded(folder, "speaker")
-    other, _ = loaded(folder, "fluent")
+    model, tokenizer = plainly_loaded(folder, "speaker")
+    other, _ = plainly_loaded(folder, "fluent")
     own, theirs = (probes.hidden_states(m, tokenizer, PROMPTS) for m in (model, other))
     assert len(own) == 3
     assert own[0].shape == (8 + 6 + 9, 32)

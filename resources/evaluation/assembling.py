@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import statistics
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +18,15 @@ from resources.evaluation.contrasts import Comparison, contrast_rows
 from resources.evaluation.harness import Harness
 from resources.evaluation.scoring import Results, Scorer
 from resources.evaluation.store import ResultStore
-from resources.evaluation.subjects import CONTROL, EDIT, MODEL, Subject, model_subject
+from resources.evaluation.subjects import CONTROL, EDIT, MODEL, Subject, SubjectError, model_subject
+from resources.evaluation.weights import require_weights
+from rotoscale.errors import RotoscaleError
 
 if TYPE_CHECKING:
     from resources.edits.shelf import Shelf
     from resources.workspace import Workspace
+
+_log = logging.getLogger(__name__)
 
 TABLES = (
     "evaluation_scores",
@@ -34,13 +40,17 @@ TABLES = (
 
 
 @dataclass
-class Behaviour:
-    """Rows by table, and whether another run could still add or mend something."""
+class Evaluated:
+    """Rows by table, and whether another run could still add something."""
 
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in TABLES})
     complete: bool = True
-    trouble: dict[str, str] = field(default_factory=dict)
+    probe_errors: dict[str, str] = field(default_factory=dict)
     """Why texts, attention or hidden states of a subject are missing."""
+    rebuilt: dict[str, str] = field(default_factory=dict)
+    """Edits whose weights on disk were not the ones that were made, and were made again before scoring."""
+    results: dict[str, Results] = field(default_factory=dict)
+    """Everything that is known of each subject, by its id."""
 
 
 class Evaluation:
@@ -58,7 +68,7 @@ class Evaluation:
         self.model = self._model(shelf.model_id)
         self.family_tasks = family.evaluation.tasks
         self.scorer = Scorer(
-            Harness(family.evaluation.include_path, settings.seed),
+            Harness(family.evaluation.include_path, settings.seed, settings.workers),
             ResultStore(settings.evaluations),
             family.evaluation.tasks,
             family.evaluation.prompts,
@@ -68,6 +78,7 @@ class Evaluation:
             only=tasks,
             report=self._count,
         )
+        self.rebuilt: dict[str, str] = {}
         self._done = 0
 
     def _model(self, model_id: str) -> Subject:
@@ -80,28 +91,56 @@ class Evaluation:
 
     def edit_subject(self, row: Mapping[str, Any]) -> Subject:
         """An edit that was made, as something to be scored."""
+
+        @contextmanager
+        def folder() -> Iterator[Path]:
+            self._rebuild_if_changed(row)
+            with self.shelf.obtain(dict(row)) as found:
+                yield found
+
         kind = CONTROL if row["is_control"] else EDIT
-        return Subject(row["edit_id"], kind, row["content_hash"], lambda: self.shelf.obtain(dict(row)))
+        return Subject(row["edit_id"], kind, row["content_hash"], folder, row["recipe"])
+
+    def _rebuild_if_changed(self, row: Mapping[str, Any]) -> None:
+        """Make a kept edit again whose weights are not those of its row: damaged, or changed by hand."""
+        edit_id = row["edit_id"]
+        if not self.shelf.is_there(edit_id):
+            return
+        try:
+            require_weights(edit_id, row["content_hash"], self.shelf.path(edit_id))
+            return
+        except RotoscaleError as error:
+            reason = str(error)
+        self.shelf.remove(edit_id)
+        made = self.shelf.make(edit_id, read_plan(_parameters(row)))
+        if made["status"] != "ready":
+            raise SubjectError(f"{edit_id} was changed on disk and cannot be made again: {made['status_reason']}")
+        require_weights(edit_id, row["content_hash"], self.shelf.path(edit_id))
+        self.rebuilt[edit_id] = f"made again before it was scored: {reason}"
+        _log.warning("%s was %s", edit_id, self.rebuilt[edit_id])
 
     def score_edit(self, row: Mapping[str, Any]) -> Results:
         """Score one edit now, so that its folder may go; the results stay in the store."""
         return self.scorer.results(self.edit_subject(row))
 
-    def run(self) -> Behaviour:
+    def run(self) -> Evaluated:
         """Score what is missing and put everything together."""
         ready = [row for row in self.edits if row["status"] == "ready"]
         is_base = self.base.content_hash == self.model.content_hash
         subjects = [self.model] if is_base else [self.base, self.model, *map(self.edit_subject, ready)]
         self._total = len(subjects) * max(1, len(self.family_tasks))
         results = {subject.id: self.scorer.results(subject, attention=subject.kind == MODEL) for subject in subjects}
-        behaviour = Behaviour()
-        behaviour.complete = all(self.scorer.is_complete(found) for found in results.values())
-        behaviour.trouble = {name: found.trouble for name, found in results.items() if found.trouble}
-        tables = behaviour.tables
+        evaluated = Evaluated(results=results, rebuilt=self.rebuilt)
+        evaluated.complete = all(self.scorer.is_complete(found) for found in results.values())
+        evaluated.probe_errors = {name: found.probe_error for name, found in results.items() if found.probe_error}
+        tables = evaluated.tables
         own = [found for name, found in results.items() if is_base or name != self.base.id]
         for found in own:
             self._add_scores(tables, found)
-            tables["generations"] += [{**self._of(found), **row} for row in found.generations]
+            tables["generations"] += [
+                {**self._of(found), **{name: row[name] for name in ("prompt_id", "prompt", "text", "n_tokens")}}
+                for row in found.generations
+            ]
             for reference, rows in found.similarities.items():
                 tables["representation_similarity"] += [
                     {**self._of(found), "reference_id": reference, **row} for row in rows
@@ -111,7 +150,7 @@ class Evaluation:
             contrasts = contrast_rows(comparisons, results, self.family_tasks, self.space.settings.seed)
             tables["evaluation_contrasts"] = [{"model_id": self.model.id, **row} for row in contrasts]
             tables["attention_temperature"] = list(self._temperature(results))
-        return behaviour
+        return evaluated
 
     def _of(self, found: Results) -> dict[str, Any]:
         return {"subject_id": found.subject.id, "model_id": self.model.id}
@@ -137,7 +176,7 @@ class Evaluation:
     def _comparisons(self, ready: Sequence[Mapping[str, Any]]) -> Iterator[Comparison]:
         """Which subjects are compared: the post with its base, and every edit with what it is an edit of.
 
-        An edit stands against the post; what is a changed base stands against the base too; a control against the
+        An edit stands against the post and against the base (what restores may just go back); a control against the
         noise it was made of; a disruptive edit against its control; and what restores against what broke.
         """
         post, base = self.model.id, self.base.id
@@ -147,8 +186,7 @@ class Evaluation:
         for row in ready:
             name, kind = row["edit_id"], "control" if row["is_control"] else "edit"
             yield Comparison(name, post, f"{kind} against post")
-            if row["other_tensors_of"] == "base":
-                yield Comparison(name, base, f"{kind} against base")
+            yield Comparison(name, base, f"{kind} against base")
             noise = plain.get(("noise", _scope(row)))
             if row["is_control"] and noise and noise != name:
                 yield Comparison(name, noise, "control against noise")

@@ -1,6 +1,6 @@
 """How each member of the family is trained, as data.
 
-A recipe names the data mixture, the number of steps, the learning rate and the seed. `demo.train` does what it says.
+A stage names the data mixture, the number of steps, the learning rate and the seed. `demo.train` does what it says.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingStage:
     """One training run.
 
     The learning rate is shaped over `steps`. Where `stop` is set, training ends there and, with fresh optimizers,
@@ -74,10 +74,10 @@ _SETTLING = {
 }
 _BASE = "demo-base"
 
-RECIPES: dict[str, Recipe] = {
-    recipe.id: recipe
-    for recipe in (
-        Recipe(
+STAGES: dict[str, TrainingStage] = {
+    stage.id: stage
+    for stage in (
+        TrainingStage(
             "demo-base",
             "the base of the family, trained from scratch on everything but turns and worked solutions",
             "from scratch",
@@ -90,7 +90,7 @@ RECIPES: dict[str, Recipe] = {
             settle_mixture=_SETTLING,
             warmup=200,
         ),
-        Recipe(
+        TrainingStage(
             "demo-scratch",
             "no relative of the base: same shape, same data, another seed, trained from scratch",
             "from scratch",
@@ -103,7 +103,7 @@ RECIPES: dict[str, Recipe] = {
             settle_mixture=_SETTLING,
             warmup=200,
         ),
-        Recipe(
+        TrainingStage(
             "demo-instruct",
             "the base, fine-tuned on questions and answers as turns of a conversation",
             "full fine-tuning",
@@ -113,7 +113,7 @@ RECIPES: dict[str, Recipe] = {
             seed=11,
             base=_BASE,
         ),
-        Recipe(
+        TrainingStage(
             "demo-reasoning",
             "the base, fine-tuned on sums written out step by step",
             "full fine-tuning",
@@ -123,7 +123,7 @@ RECIPES: dict[str, Recipe] = {
             seed=12,
             base=_BASE,
         ),
-        Recipe(
+        TrainingStage(
             "demo-math",
             "the base, fine-tuned on arithmetic",
             "full fine-tuning",
@@ -133,7 +133,7 @@ RECIPES: dict[str, Recipe] = {
             seed=13,
             base=_BASE,
         ),
-        Recipe(
+        TrainingStage(
             "demo-math-lora",
             "the base with a low-rank adapter, trained on the same arithmetic as demo-math",
             "adapter",

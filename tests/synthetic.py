@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 
-from resources.warehouse import Published, TableStore, publish
+from resources.warehouse import TABLES, Published, TableStore
+from resources.warehouse import publish as publish_tables
 
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
 TASKS = ("synthetic_sums", "synthetic_boxes", "synthetic_copies")
@@ -23,8 +25,48 @@ RECIPES = ("replace-scale", "disrupt-left", "disrupt-right", "restore-left", "fo
 CODE_VERSION = "synthetic"
 
 _SCALE = {"instruct": 1.002, "reasoning": 0.992, "math": 1.006, "adapter": 1.0, "scratch": 1.03}
-_TURN = {"instruct": 0.9, "reasoning": 0.55, "math": 1.05, "adapter": 0.75, "scratch": 30.0}
+_ROTATION = {"instruct": 0.9, "reasoning": 0.55, "math": 1.05, "adapter": 0.75, "scratch": 30.0}
 _SKILL = {"base": 0.31, "instruct": 0.44, "reasoning": 0.62, "math": 0.71, "adapter": 0.58, "scratch": 0.29}
+
+
+_SCORED = ("evaluation_scores", "behaviour")
+_MADE_BY = {
+    "models": ("checkpoints", "models"),
+    "coverage": ("tensor_changes", "structure"),
+    "edited_checkpoints": ("edited_checkpoints", "behaviour"),
+    "evaluation_scores": _SCORED,
+    "evaluation_samples": _SCORED,
+    "evaluation_contrasts": _SCORED,
+    "generations": _SCORED,
+    "attention_temperature": _SCORED,
+    "representation_similarity": _SCORED,
+}
+"""Asset and group of a table; of those not named, the asset has the table's name and is one of `structure`."""
+
+
+def open_store(folder: Path) -> TableStore:
+    """The tables under a data folder."""
+    return TableStore(folder / "tables")
+
+
+def publish(store: TableStore, folder: Path) -> Published:
+    """Publish, and see to it that the file describes itself: tables `table_texts` and `column_texts`."""
+    published = publish_tables(store, folder)
+    with duckdb.connect(str(published.path)) as connection:
+        connection.execute(
+            "CREATE OR REPLACE TABLE table_texts "
+            "(table_name VARCHAR, asset VARCHAR, group_name VARCHAR, key VARCHAR[], text VARCHAR);"
+            "CREATE OR REPLACE TABLE column_texts (table_name VARCHAR, column_name VARCHAR, type VARCHAR, text VARCHAR)"
+        )
+        for table in TABLES.values():
+            asset, group = _MADE_BY.get(table.name, (table.name, "structure"))
+            described = [table.name, asset, group, list(table.key), table.text]
+            connection.execute("INSERT INTO table_texts VALUES (?, ?, ?, ?, ?)", described)
+            connection.executemany(
+                "INSERT INTO column_texts VALUES (?, ?, ?, ?)",
+                [(table.name, column.name, column.type, column.text) for column in table.columns],
+            )
+    return published
 
 
 @dataclass(frozen=True)
@@ -94,7 +136,7 @@ def write(
     progress: Callable[[str], None] = lambda model_id: None,
 ) -> Published:
     """Write and publish `models` under `folder` (`tables/` and `published/`); same arguments, same numbers."""
-    store = TableStore(folder / "tables")
+    store = open_store(folder)
     for number, model in enumerate(models):
         random = np.random.default_rng(number)
         run_id = str(uuid.UUID(bytes=random.bytes(16)))
@@ -159,7 +201,11 @@ def _structure(model: Model, shape: Shape, random: np.random.Generator) -> dict[
             tables["tensor_changes"].append(
                 tensor
                 | {"principal": True, "shape": [m, n], "relative_change": change, "cosine": 1 - change**2 / 2}
-                | {"identical_share": 1.0 if is_base else 0.02, "largest_change": change, "base_norm": 10.0}
+                | {
+                    "identical_share": 1.0 if is_base else 0.02,
+                    "largest_change": change,
+                    "base_norm": float(np.linalg.norm(base)),
+                }
             )
     for name in ("embed_tokens", "norm"):
         tensor = {"model_id": model.id, "base_id": model.base, "tensor": name}
@@ -198,16 +244,16 @@ def _rotation(
 ) -> dict[str, Any]:
     place = np.linspace(0, 1, rank, dtype=np.float32)
     unrelated = float(np.sqrt(1 + min(m, n) / max(m, n)))
-    turn = 0.0 if is_base else _TURN.get(model.method, 1.0)
-    null = 0.0 if is_base else min(unrelated, 0.06 * (1 + 0.5 * depth) * (1 if turn < 5 else 30))
-    nf = min(unrelated, null * turn * random.uniform(0.93, 1.07))
+    amount_over_null = 0.0 if is_base else _ROTATION.get(model.method, 1.0)
+    null = 0.0 if is_base else min(unrelated, 0.06 * (1 + 0.5 * depth) * (1 if amount_over_null < 5 else 30))
+    nf = min(unrelated, null * amount_over_null * random.uniform(0.93, 1.07))
     amount = min(1.0, nf / unrelated * 4)
     left = 1 - amount * (0.15 + 0.8 * np.sin(np.pi * place)) * random.uniform(0.8, 1, rank)
     right = 1 - amount * (0.12 + 0.8 * np.sin(np.pi * place)) * random.uniform(0.8, 1, rank)
     side = min(shape.picture, rank)
     off = 0.0 if is_base else nf / np.sqrt(side)
     picture = np.abs(np.eye(side) * (1 - nf / 2) + random.normal(0, off, (side, side))).astype(np.float32)
-    error = 0.0 if is_base else 0.02 * (1 + depth) * (1 if turn < 5 else 40)
+    error = 0.0 if is_base else 0.02 * (1 + depth) * (1 if m == n else 1.5) * (1 if amount_over_null < 5 else 40)
     row = {
         "numerical_rank": rank, "relative_change": error, "nf": nf, "orth_distance": nf * rank**0.5,
         "nf_null": null, "nf_null_simulated": null * 0.97, "nf_null_low": null * 0.95,
@@ -215,9 +261,9 @@ def _rotation(
         "null_draws": 5, "nf_over_null": nf / (null * 0.97) if null else None,
         "nf_unrelated": unrelated, "nf_top": nf * 0.4, "nf_middle": nf * 1.2, "nf_bottom": nf * 0.7,
         "left_diagonal": left.astype(np.float32), "right_diagonal": right.astype(np.float32),
-        "leak": 0.0 if m == n else min(1.0, nf**2), "formula_error": error * (0.75 if turn < 1 else 1.1),
+        "leak": 0.0 if m == n else min(1.0, nf**2), "formula_error": error * (0.75 if amount_over_null < 1 else 1.1),
         "base_error": error, "row_norm_ratio": 1.0, "row_cosine": 1 - error**2 / 2,
-        "intruders": 0 if turn < 5 else 9, "null_seed": 0, "picture": picture.ravel(), "picture_size": side,
+        "intruders": 0 if amount_over_null < 5 else 9, "null_seed": 0, "picture": picture.ravel(), "picture_size": side,
     }  # fmt: skip
     bands = {"top": slice(0, rank // 10 + 1), "middle": slice(rank // 2 - 4, rank // 2 + 4), "bottom": slice(-8, None)}
     for band, where in bands.items():

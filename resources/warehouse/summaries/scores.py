@@ -1,18 +1,25 @@
-"""What the published warehouse says of one model's behaviour: scores of it, its base, its edits and their controls."""
+"""Scores of one model, its base, its edits and their controls, and the sentences that they support."""
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from resources.warehouse.query import rows as ask
 from rotoscale import findings
 
 if TYPE_CHECKING:
     import duckdb
 
 _ORDER = ("replace-scale", "disrupt-left", "disrupt-right", "restore-left", "restore-right", "formula", "noise")
-"""Recipes in the order of docs/methods.md, section 3; the others follow by name."""
+
+_UNDOES = {"restore-left": "disrupt-left", "restore-right": "disrupt-right"}
+
+Verdicts = Mapping[tuple[str, str], findings.Verdict]
+"""What each comparison shows, by subject and reference."""
 
 
 @dataclass(frozen=True)
@@ -59,40 +66,38 @@ class BehaviourSummary:
 def behaviour_summary(connection: duckdb.DuckDBPyConnection, model: str) -> BehaviourSummary | None:
     """Scores and findings of `model`; None when it was not scored, or is a base with nothing to compare."""
 
-    def query(sql: str, **values: Any) -> list[dict[str, Any]]:
-        cursor = connection.execute(sql, values)
-        names = [column[0] for column in cursor.description or []]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-    facts = query("SELECT base_id FROM models WHERE model_id = $model", model=model)
+    facts = ask(connection, "SELECT base_id FROM models WHERE model_id = $model", {"model": model})
     base = facts[0]["base_id"] if facts else None
     if base is None or base == model:
         return None
-    scores = query(
+    pair = {"model": model, "base": base}
+    scores = ask(
+        connection,
         "SELECT subject_id, task, metric, value, stderr, higher_is_better, n_samples, status, status_reason "
         "FROM evaluation_scores WHERE is_primary AND (model_id = $model OR subject_id = $base) "
         "ORDER BY task, metric",
-        model=model,
-        base=base,
+        pair,
     )
     if not scores:
         return None
-    edits = query(
-        "SELECT edit_id, label, recipe, is_control, control_id, weight_error, base_error FROM edited_checkpoints "
-        "WHERE model_id = $model AND status = 'ready' "
+    edits = ask(
+        connection,
+        "SELECT edit_id, label, recipe, is_control, control_id, parameters, weight_error, base_error "
+        "FROM edited_checkpoints WHERE model_id = $model AND status = 'ready' "
         f"ORDER BY is_control, list_position({list(_ORDER)!r}, recipe) NULLS LAST, label",
-        model=model,
+        {"model": model},
     )
-    contrasts = query(
+    contrasts = ask(
+        connection,
         "SELECT subject_id, reference_id, task, p_value FROM evaluation_contrasts "
         "WHERE is_primary AND model_id = $model ORDER BY task",
-        model=model,
+        {"model": model},
     )
-    temperature = query(
+    temperature = ask(
+        connection,
         "SELECT predicted, entropy_base, entropy_post FROM attention_temperature "
         "WHERE model_id = $model AND base_id = $base ORDER BY layer, head",
-        model=model,
-        base=base,
+        pair,
     )
     columns = _columns(scores)
     cells: dict[str, dict[str, Score]] = defaultdict(dict)
@@ -108,8 +113,8 @@ def behaviour_summary(connection: duckdb.DuckDBPyConnection, model: str) -> Beha
         rows.append(Row(edit["edit_id"], edit["label"], kind, edit["weight_error"], cells[edit["edit_id"]]))
     verdicts = _verdicts(columns, cells, contrasts)
     sentences = _sentences(model, base, edits, verdicts)
-    warmth = findings.finding_on_temperature(temperature)
-    return BehaviourSummary(model, base, columns, rows, sentences + ([warmth] if warmth else []))
+    on_temperature = findings.finding_on_temperature(temperature)
+    return BehaviourSummary(model, base, columns, rows, sentences + ([on_temperature] if on_temperature else []))
 
 
 def _columns(scores: list[dict[str, Any]]) -> list[Column]:
@@ -124,10 +129,7 @@ def _columns(scores: list[dict[str, Any]]) -> list[Column]:
     return list(columns.values())
 
 
-def _verdicts(
-    columns: list[Column], cells: dict[str, dict[str, Score]], contrasts: list[dict[str, Any]]
-) -> dict[tuple[str, str], findings.Verdict]:
-    """What each comparison shows, by subject and reference."""
+def _verdicts(columns: list[Column], cells: dict[str, dict[str, Score]], contrasts: list[dict[str, Any]]) -> Verdicts:
     directions = {column.task: column.higher_is_better for column in columns}
     groups: dict[tuple[str, str], list[findings.TaskContrast]] = defaultdict(list)
     for row in contrasts:
@@ -140,34 +142,49 @@ def _verdicts(
     return {pair: findings.judge(found) for pair, found in groups.items()}
 
 
-def _sentences(
-    model: str, base: str, edits: list[dict[str, Any]], verdicts: dict[tuple[str, str], findings.Verdict]
-) -> list[str]:
+def _sentences(model: str, base: str, edits: list[dict[str, Any]], verdicts: Verdicts) -> list[str]:
     """One sentence per finding, in the order of the questions."""
-    by_label = {edit["label"]: edit["edit_id"] for edit in edits}
-    noise = by_label.get("noise", "")
     found: dict[str, list[str]] = defaultdict(list)
     if (model, base) in verdicts:
         found["training"].append(findings.finding_on_training(model, base, verdicts[model, base]))
-    if (noise, base) in verdicts:
-        found["noise"].append(findings.finding_on_noise(verdicts[noise, base]))
     for edit in edits:
         name, label, recipe = edit["edit_id"], edit["label"], edit["recipe"]
-        against_post = verdicts.get((name, model))
+        against_post, against_base = verdicts.get((name, model)), verdicts.get((name, base))
+        if recipe == _NOISE and against_base is not None:
+            sentence = findings.finding_on_noise(against_base)
+            found["noise"].append(sentence if label == _NOISE else f"{label}: {sentence}")
         if edit["is_control"] or against_post is None:
             continue
         if recipe == "replace-scale":
             found["scale"].append(findings.finding_on_scale(label, against_post))
-        elif recipe.startswith("disrupt"):
-            control = verdicts.get((edit["control_id"], noise))
-            found["disrupt"].append(findings.finding_on_disruption(label, against_post, control))
-        elif recipe.startswith("restore"):
-            broken = by_label.get(label.replace("restore", "disrupt"), "")
-            against_broken = verdicts.get((name, broken))
+        elif recipe in _UNDOES:
+            against_broken = _against(name, _UNDOES[recipe], edit, edits, verdicts)
             found["restore"].append(findings.finding_on_restoration(label, against_broken, against_post))
-        elif (name, base) in verdicts:
-            found["other"].append(findings.finding_on_halves(label, verdicts[name, base], against_post))
+        elif edit["control_id"]:
+            control = _against(edit["control_id"], _NOISE, edit, edits, verdicts)
+            found["disrupt"].append(findings.finding_on_disruption(label, against_post, control))
+        elif against_base is not None:
+            found["other"].append(findings.finding_on_halves(label, against_base, against_post))
         else:
             found["other"].append(f"{label}: against the post model {against_post.sentence}.")
     order = ("training", "scale", "disrupt", "restore", "other", "noise")
     return [sentence for topic in order for sentence in found[topic]]
+
+
+_NOISE = "noise"
+
+
+def _against(
+    subject: str, recipe: str, edit: dict[str, Any], edits: list[dict[str, Any]], verdicts: Verdicts
+) -> findings.Verdict | None:
+    """The comparison of a subject with what a recipe made in the same scope as an edit; None without one."""
+    scope = _scope(edit)
+    references = [e["edit_id"] for e in edits if e["recipe"] == recipe and _scope(e) == scope]
+    return next((verdicts[subject, r] for r in references if (subject, r) in verdicts), None)
+
+
+def _scope(edit: dict[str, Any]) -> tuple[str, str]:
+    """Matrices and layers of an edit, as comparable texts."""
+    found = edit["parameters"]
+    parameters = json.loads(found) if isinstance(found, str) else found or {}
+    return json.dumps(parameters.get("matrices")), json.dumps(parameters.get("layers"))

@@ -1,0 +1,53 @@
+"""Every question that the dashboard asks, and the only SQL in it.
+
+Each function takes a `Source` and plain values and returns a data frame with no more rows than are drawn; each Source
+keeps the answers. Values reach the database as parameters. Column names and expressions come from the published file's
+own catalogue or from `quantities.py`, never from a caller. Rows that compare a checkpoint with itself (the numerical
+floor) are left out of comparisons unless the pair is named, and forgotten models out of every list but `models`.
+"""
+
+from dashboard.queries.edits import contrasts, edits, evaluated, generations, scores, similarity, temperature
+from dashboard.queries.families import by_layer, model_scores, overall, summary
+from dashboard.queries.matrices import (
+    BANDS,
+    POINTS,
+    bands,
+    cell,
+    diagonals,
+    experts,
+    grid,
+    levels,
+    picture,
+    spectra,
+)
+from dashboard.queries.registry import coverage, materialized, models, most_changed, pairs, published
+
+__all__ = [
+    "BANDS",
+    "POINTS",
+    "bands",
+    "by_layer",
+    "cell",
+    "contrasts",
+    "coverage",
+    "diagonals",
+    "edits",
+    "evaluated",
+    "experts",
+    "generations",
+    "grid",
+    "levels",
+    "materialized",
+    "model_scores",
+    "models",
+    "most_changed",
+    "overall",
+    "pairs",
+    "picture",
+    "published",
+    "scores",
+    "similarity",
+    "spectra",
+    "summary",
+    "temperature",
+]

@@ -1,0 +1,169 @@
+"""Desiderata-based component masking (DCM): which heads of a group carry which kind of information (EP section 5).
+
+A mask m in [0, 1] per head mixes the head's own output with its output on an alternate prompt; it is learned so that
+the model names what would follow if one kind of information came from the alternate.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from resources.circuits.patching import heads_at, patch_heads
+from resources.circuits.recording import Recording, record, record_heads
+from resources.circuits.runs import run_positions
+from rotoscale.circuits.controls import matched_heads
+from rotoscale.circuits.heads import Head
+
+if TYPE_CHECKING:
+    import torch
+
+    from resources.circuits.model import HeadModel
+    from resources.circuits.prompts import Paired
+
+RATE, EPOCHS, BATCH, SPARSITY = 0.1, 2, 32, 0.01
+"""EP's: Adam's rate, epochs, batch size, and the price of a patched head in logits."""
+
+
+@dataclass
+class Part:
+    """Pairs whose patched position is one number, with their clean run and what the heads get."""
+
+    index: torch.Tensor
+    pairs: Paired
+    position: int
+    recorded: Recording
+    source: list[torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What a group carries of one desideratum, on prompts that the mask was not learned on."""
+
+    heads: tuple[Head, ...]
+    """Heads that the mask takes from the alternate."""
+    right: torch.Tensor
+    """Whether the target was named (test prompts,)."""
+    random: list[float]
+    """Accuracy of random masks with as many heads in each layer."""
+
+
+def prepared(model: HeadModel, pairs: Paired, position: str) -> list[Part]:
+    """Record pairs for patching at a named position of each prompt, alternates at their own position of that name."""
+    import torch
+
+    parts = []
+    with torch.no_grad():
+        length = pairs.clean.tokens.shape[1]
+        for index in pairs.clean.batches(model.prompts_per_batch(length), position):
+            mine = pairs.take(index)
+            source = heads_at(record_heads(model, mine.alternate.tokens), mine.alternate, position)
+            at = int(mine.clean.position(position)[0])
+            parts.append(Part(index, mine, at, record(model, mine.clean.tokens), source))
+    return parts
+
+
+def learn_mask(
+    model: HeadModel, group: Sequence[Head], train: list[Part], validation: list[Part], seed: int = 0
+) -> tuple[Head, ...]:
+    """Heads of a group that the learned mask, rounded, takes from the alternate.
+
+    Loss: minus the mean target logit plus 0.01 for each head's share that is patched. After each epoch the rounded
+    mask is validated, at the end the whole group too, and the best is kept, the earliest of equals (choice). The whole
+    group is tried because behind a sharp attention pattern the gradient at a mask of ones vanishes, and a pointer that
+    works would read as none.
+    """
+    import torch
+
+    if not group:
+        return ()
+    mask = torch.ones(len(group), device=model.device, requires_grad=True)
+    optimizer = torch.optim.Adam([mask], lr=RATE)
+    rng = random.Random(f"mask {seed}")
+    best: tuple[float, tuple[Head, ...]] = (-1.0, ())
+    for _ in range(EPOCHS):
+        pieces = [(part, piece) for part in train for piece in _shuffled(len(part.pairs), rng)]
+        rng.shuffle(pieces)
+        for part, piece in pieces:
+            logits = _mixed_logits(model, group, mask, part, piece)
+            target = logits.gather(-1, part.pairs.targets[piece][:, None]).mean()
+            loss = -target + SPARSITY * (1 - mask).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                mask.clamp_(0, 1)
+        heads = tuple(head for head, value in zip(group, mask.tolist(), strict=True) if value < 0.5)
+        best = max(best, (_accuracy(model, validation, heads), heads), key=_first)
+    return max(best, (_accuracy(model, validation, tuple(group)), tuple(group)), key=_first)[1]
+
+
+def _accuracy(model: HeadModel, parts: list[Part], heads: tuple[Head, ...]) -> float:
+    return float(named(model, parts, [heads])[0].double().mean())
+
+
+_first = itemgetter(0)
+
+
+def named(model: HeadModel, parts: list[Part], sets: Sequence[Sequence[Head]]) -> torch.Tensor:
+    """Whether the target is the most likely token with each of several sets of heads patched: (sets, pairs)."""
+    import torch
+
+    right = torch.zeros(len(sets), sum(len(part.pairs) for part in parts), dtype=torch.bool)
+    for part in parts:
+        found = patch_heads(model, part.recorded, part.pairs.clean, part.position, part.source, sets)
+        right[:, part.index.cpu()] = found.predicted == part.pairs.targets.cpu()
+    return right
+
+
+def desideratum_mask(
+    model: HeadModel,
+    group: Sequence[Head],
+    train: list[Part],
+    validation: list[Part],
+    test: list[Part],
+    draws: int,
+    seed: int = 0,
+) -> Mask:
+    """Learn a mask and hold it against random ones with as many of the model's heads in each layer."""
+    heads = learn_mask(model, group, train, validation, seed)
+    rng = random.Random(f"random masks {seed}")
+    drawn = [matched_heads(heads, model.n_heads, rng) for _ in range(draws)] if heads else []
+    right = named(model, test, [heads, *drawn])
+    return Mask(heads, right[0], right[1:].double().mean(1).tolist())
+
+
+def _shuffled(n: int, rng: random.Random) -> list[torch.Tensor]:
+    import torch
+
+    order = list(range(n))
+    rng.shuffle(order)
+    return list(torch.tensor(order).split(BATCH))
+
+
+def _mixed_logits(
+    model: HeadModel, group: Sequence[Head], mask: torch.Tensor, part: Part, piece: torch.Tensor
+) -> torch.Tensor:
+    """Logits at the last token of some pairs, each head of the group mixed by its mask."""
+    import torch
+
+    recorded = part.recorded.take(piece)
+    shape = (model.n_heads, model.head_size)
+
+    def edit(layer: int, z: torch.Tensor) -> torch.Tensor:
+        mine = [i for i, head in enumerate(group) if head.layer == layer]
+        if not mine:
+            return z
+        heads = [group[i].head for i in mine]
+        share = mask[mine][None, :, None]
+        alternate = part.source[layer][piece].unflatten(-1, shape)[:, heads]
+        first = z[0, :, 0].clone()
+        first[:, heads] = share * first[:, heads] + (1 - share) * alternate
+        return torch.cat([first[None, :, None], z[:, :, 1:]], 2)
+
+    where = range(part.position, recorded.length)
+    final = run_positions(model, recorded, where, min(head.layer for head in group), edit_heads=edit)
+    return model.logits(final[0]).float()

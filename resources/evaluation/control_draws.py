@@ -1,0 +1,263 @@
+"""The controls of a disruptive edit as distributions: many draws, made in memory, few documents, no checkpoint written.
+
+Two controls, each drawn anew every time and disrupted as the edit is (docs/methods.md, section 3):
+
+    noise    the base plus noise of the change's norm, inside the base; it starts from that noisy base
+    mirror   the post model with the vectors of the post model plus the same noise; it starts from the post model
+
+One model is loaded at a time, its matrices replaced in place and put back, and log-likelihoods of fixed answers are
+taken. One decomposition of a draw serves every recipe. A finished draw is stored, so that a killed run resumes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from resources import progress
+from resources.evaluation.drawn_controls import MIRROR, NOISE, ControlDraws, Documents, Draw
+from resources.evaluation.harness import HarnessError
+from resources.evaluation.language_model import language_model
+from resources.evaluation.loaded_matrices import LoadedMatrices
+from resources.evaluation.log_likelihood import log_likelihoods
+from resources.evaluation.subjects import Subject, loaded, model_dtype
+from resources.evaluation.texts import Text, encode
+from rotoscale import versions
+
+if TYPE_CHECKING:
+    import torch
+
+    from resources.checkpoints import Checkpoint, MatrixKey
+    from resources.edits.plan import EditPlan
+    from resources.evaluation.assembling import Evaluation
+    from rotoscale.decomposition import Decomposition
+    from rotoscale.pair import MatrixPair
+
+DRAWS = 19
+"""Draws of each control, unless the setting says otherwise."""
+
+DOCUMENTS = 40
+"""Documents of each task, likewise."""
+
+CHEAP_WORK = 1e10
+"""Work of one draw (sum of m n min(m, n) over its matrices) up to which draws are made without being asked for."""
+
+_LONGEST = 1024
+
+
+def control_draws(evaluation: Evaluation, *, draws: int | None = None, documents: int | None = None) -> ControlDraws:
+    """All control draws of a model, made or found in the store; none of a base, or of a model without such edits.
+
+    draws: how many of each control; None makes DRAWS of a model whose draws are cheap and none of a larger one, which
+    `reason` then says. documents: of each task, DOCUMENTS unless given.
+
+    Raises SubjectError when base or post model cannot be loaded, NotInPlace when their matrices cannot be replaced.
+    """
+    return _Making(evaluation, draws, DOCUMENTS if documents is None else documents).run()
+
+
+class _Making:
+    def __init__(self, evaluation: Evaluation, draws: int | None, documents: int) -> None:
+        self.evaluation = evaluation
+        self.space, self.shelf, self.scorer = evaluation.space, evaluation.shelf, evaluation.scorer
+        self.result = ControlDraws(evaluation.model.id)
+        self.plans: list[EditPlan] = [plan for plan in self.shelf.plans().values() if plan.control is not None]
+        self.keys: list[MatrixKey] = []
+        if not self.plans:
+            self.result.reason = "no disruptive edit is made of this model"
+            return
+        self.base: Checkpoint = self.shelf.builder.base
+        self.post: Checkpoint = self.shelf.builder.post
+        self.keys = [key for key in self.shelf.builder.common if any(plan.chosen(key) for plan in self.plans)]
+        self.draws = self._number(draws)
+        self.texts = self._texts(documents) if self.draws else {}
+
+    def _number(self, draws: int | None) -> int:
+        work = sum(m * n * min(m, n) for m, n in map(self.post.shape, self.keys))
+        if draws is None and work > CHEAP_WORK:
+            self.result.reason = "the model is large: no control draws unless ROTOSCALE_CONTROL_DRAWS asks for them"
+            return 0
+        return DRAWS if draws is None else draws
+
+    def _texts(self, documents: int) -> dict[str, list[Text]]:
+        found = {}
+        for task in self.scorer.tasks:
+            try:
+                found[task.name] = self.scorer.harness.texts(task, documents)
+            except HarnessError:
+                continue  # its score says why
+        return found
+
+    def run(self) -> ControlDraws:
+        if not self.keys or not self.texts:
+            return self.result
+        self._total = 2 * self.draws + 1
+        self._done = 0
+        # The base's level and the noise controls inside the base, then everything inside the post model.
+        self._in_one_model(self.evaluation.base, self.base, NOISE)
+        self._in_one_model(self.evaluation.model, self.post, MIRROR)
+        return self.result
+
+    def _in_one_model(self, subject: Subject, checkpoint: Checkpoint, control: str) -> None:
+        """Everything that one loaded model is needed for; it is not loaded when all of it is stored."""
+        wanted: list[int | None] = [None, *range(self.draws)]
+        stored = {number: self._stored(control, number) for number in wanted}
+        if any(value is None for value in stored.values()):
+            with loaded(subject, self.scorer.device, self.scorer.tokenizer_folder) as (model, tokenizer):
+                judge = _Judge(model, tokenizer, self.texts, self.scorer)
+                places = LoadedMatrices(model, checkpoint, self.keys)
+                for number, value in stored.items():
+                    if value is None:
+                        own = control == MIRROR and number is None
+                        stored[number] = self._made(judge, places, control, number, own)
+                        self.scorer.store.keep(stored[number], *self._key(control, number))
+                    self._report()
+        for number, value in stored.items():
+            assert value is not None
+            self._add(control, number, value)
+
+    def _report(self) -> None:
+        self._done += 1
+        progress.report(f"{self.result.model_id}: control draws", min(self._done, self._total), self._total)
+
+    def _made(
+        self, judge: _Judge, places: LoadedMatrices, control: str, number: int | None, edits: bool
+    ) -> dict[str, Any]:
+        """The record of one draw: the scores of the model it starts from, and of each disrupted model.
+
+        Number None is no draw: the loaded model as it is, and inside the post model the edits themselves.
+        """
+        own = judge.scores() if number is None else None
+        if number is None and not edits:
+            return {"start": own, "disrupted": {}}
+        pairs = {key: self._pair(key, "edit" if number is None else control, number or 0) for key in self.keys}
+        starts: dict[frozenset[MatrixKey], dict[str, list[float]]] = {}  # by scope, mostly a single one
+        disrupted = {}
+        for plan in self.plans:
+            matrices, error = self._disrupted(plan, pairs)
+            scope = frozenset(matrices)
+            if control == NOISE and scope not in starts:
+                with places.replaced({key: pairs[key].given[1].float() for key in scope}):
+                    starts[scope] = judge.scores()
+            with places.replaced(matrices):
+                found = {"values": judge.scores(), "weight_error": error, "start": starts.get(scope)}
+            disrupted[plan.label] = found
+        return {"start": own, "disrupted": disrupted}
+
+    def _pair(self, key: MatrixKey, control: str, number: int) -> MatrixPair:
+        """First the matrix whose vectors are put in, then the one they are put into, each with its factors.
+
+        Of the edit: base and post. Of a noise control: base, and base plus noise. Of a mirror control: post plus
+        noise, and post. The noise has the norm of the change from base to post.
+        """
+        from rotoscale.decomposition import decompose
+        from rotoscale.pair import MatrixPair
+        from rotoscale.recipes import noise_control
+
+        base, post = self.base.read(key), self.post.read(key)
+        if control == "edit":
+            return MatrixPair(base, post, self._factors(base), self._factors(post))
+        around, other = (base, post) if control == NOISE else (post, base)
+        noisy = noise_control().apply(MatrixPair(around, other), seed=self._seed(key, control, number))
+        fresh = decompose(noisy, self.scorer.device)
+        if control == NOISE:
+            return MatrixPair(base, noisy, self._factors(base), fresh)
+        return MatrixPair(noisy, post, fresh, self._factors(post))
+
+    def _factors(self, matrix: torch.Tensor) -> Decomposition:
+        from resources.checkpoints import weight_hash
+
+        return self.space.factors.get(weight_hash(matrix), matrix, self.scorer.device).decomposition
+
+    def _seed(self, key: MatrixKey, control: str, number: int) -> int:
+        text = f"control:{self.space.settings.seed}:{self.result.model_id}:{control}:{number}:{key}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+    def _disrupted(
+        self, plan: EditPlan, pairs: Mapping[MatrixKey, MatrixPair]
+    ) -> tuple[dict[MatrixKey, torch.Tensor], float]:
+        """The matrices in a plan's scope, rounded as they would be stored, and their distance from the second ones."""
+        from resources.checkpoints.tensors import torch_dtype
+
+        found: dict[MatrixKey, torch.Tensor] = {}
+        difference = reference = 0.0
+        for key, pair in pairs.items():
+            if not plan.chosen(key):
+                continue
+            new = plan.definition.apply(pair, **dict(plan.parameters)).cpu()
+            found[key] = new.to(torch_dtype(self.post.structure.parts[key].entry)).float()
+            before = pair.given[1].double()
+            difference += float((found[key].double() - before).square().sum())
+            reference += float(before.square().sum())
+        return found, (difference / reference) ** 0.5 if reference else 0.0
+
+    def _key(self, control: str, number: int | None) -> tuple[Any, ...]:
+        settings = self.space.settings
+        texts = hashlib.sha256(repr(self.texts).encode()).hexdigest()
+        plans = [plan.as_json() for plan in self.plans]
+        hashes = [self.evaluation.base.content_hash, self.evaluation.model.content_hash, self.result.model_id]
+        methods = [versions.EVALUATION, versions.EDIT, versions.DECOMPOSITION, model_dtype(settings.device)]
+        return ("control draw", methods, hashes, plans, texts, settings.seed, control, number)
+
+    def _stored(self, control: str, number: int | None) -> dict[str, Any] | None:
+        """A stored record; None when there is none, or it has another shape."""
+        found = self.scorer.store.find(*self._key(control, number))
+        labels = [] if number is None and control == NOISE else [plan.label for plan in self.plans]
+        try:
+            disrupted = found["disrupted"]  # type: ignore[index]
+            whole = set(disrupted) == set(labels) and (number is not None or self._fits(found["start"]))  # type: ignore[index]
+            for one in disrupted.values():
+                whole = whole and isinstance(one["weight_error"], float) and self._fits(one["values"])
+                whole = whole and (control == MIRROR or self._fits(one["start"]))
+        except (TypeError, KeyError, AttributeError):
+            return None
+        return found if whole else None
+
+    def _fits(self, values: Any) -> bool:
+        return {task: len(texts) for task, texts in self.texts.items()} == {
+            task: sum(isinstance(value, float) for value in found) for task, found in values.items()
+        }
+
+    def _add(self, control: str, number: int | None, record: dict[str, Any]) -> None:
+        made = {
+            label: Draw(_arrays(found["values"]), found["weight_error"], _arrays(found["start"]))
+            for label, found in record["disrupted"].items()
+        }
+        if number is not None:
+            for label, draw in made.items():
+                self.result.draws.setdefault((label, control), []).append(draw)
+        elif control == NOISE:
+            self.result.base = _arrays(record["start"])
+        else:
+            self.result.post, self.result.edits = _arrays(record["start"]), made
+
+
+class _Judge:
+    """A loaded model's log-likelihoods of the fixed answers, which are encoded once."""
+
+    def __init__(self, model: Any, tokenizer: Any, texts: Mapping[str, Sequence[Text]], scorer: Any) -> None:
+        self.model = model
+        self.threads = scorer.harness.threads
+        speaker = language_model(model, tokenizer, scorer.harness.encoded)
+        self.longest = min(_LONGEST, speaker.max_length)
+        self.where = [task for task, found in texts.items() for _ in found]
+        self.pairs = list(self._encoded(speaker, texts))
+
+    def _encoded(self, speaker: Any, texts: Mapping[str, Sequence[Text]]) -> Iterator[tuple[list[int], list[int]]]:
+        for found in texts.values():
+            yield from (encode(speaker, text, self.longest) for text in found)
+
+    def scores(self) -> dict[str, list[float]]:
+        """Log-likelihoods of the answers by task, in nats."""
+        values = log_likelihoods(self.model, self.pairs, longest=self.longest, threads=self.threads)
+        found: dict[str, list[float]] = {}
+        for task, (value, _, _) in zip(self.where, values, strict=True):
+            found.setdefault(task, []).append(value)
+        return found
+
+
+def _arrays(values: Mapping[str, Sequence[float]] | None) -> Documents:
+    import numpy as np
+
+    return {task: np.asarray(found, dtype=np.float64) for task, found in (values or {}).items()}

@@ -1,0 +1,20 @@
+"""What the published rows say in short: the one layer of summaries under command line, report and pages.
+
+Functions take a DuckDB connection to a published file and return data frames or plain dataclasses. `measures` says
+what a median and a relative change are; whoever shows such a number takes it from here, so that it is the same number
+everywhere.
+"""
+
+from resources.warehouse.summaries.comparisons import by_matrix_type, change_of_all_tensors, overall
+from resources.warehouse.summaries.measures import PRINCIPAL, in_order
+from resources.warehouse.summaries.pair import PairSummary, summarize
+
+__all__ = [
+    "PRINCIPAL",
+    "PairSummary",
+    "by_matrix_type",
+    "change_of_all_tensors",
+    "in_order",
+    "overall",
+    "summarize",
+]
