@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-
 from command_line.families import families as command
+
 from resources.warehouse import TableStore
 
 
