@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 
-from resources.warehouse import TABLES, Published, TableStore
-from resources.warehouse import publish as publish_tables
+from assets.groups import contract
+from resources.warehouse import Published, TableStore, publish
+
+TABLES = contract()
 
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
 TASKS = ("synthetic_sums", "synthetic_boxes", "synthetic_copies")
@@ -29,44 +30,9 @@ _ROTATION = {"instruct": 0.9, "reasoning": 0.55, "math": 1.05, "adapter": 0.75, 
 _SKILL = {"base": 0.31, "instruct": 0.44, "reasoning": 0.62, "math": 0.71, "adapter": 0.58, "scratch": 0.29}
 
 
-_SCORED = ("evaluation_scores", "behaviour")
-_MADE_BY = {
-    "models": ("checkpoints", "models"),
-    "coverage": ("tensor_changes", "structure"),
-    "edited_checkpoints": ("edited_checkpoints", "behaviour"),
-    "evaluation_scores": _SCORED,
-    "evaluation_samples": _SCORED,
-    "evaluation_contrasts": _SCORED,
-    "generations": _SCORED,
-    "attention_temperature": _SCORED,
-    "representation_similarity": _SCORED,
-}
-"""Asset and group of a table; of those not named, the asset has the table's name and is one of `structure`."""
-
-
 def open_store(folder: Path) -> TableStore:
     """The tables under a data folder."""
-    return TableStore(folder / "tables")
-
-
-def publish(store: TableStore, folder: Path) -> Published:
-    """Publish, and see to it that the file describes itself: tables `table_texts` and `column_texts`."""
-    published = publish_tables(store, folder)
-    with duckdb.connect(str(published.path)) as connection:
-        connection.execute(
-            "CREATE OR REPLACE TABLE table_texts "
-            "(table_name VARCHAR, asset VARCHAR, group_name VARCHAR, key VARCHAR[], text VARCHAR);"
-            "CREATE OR REPLACE TABLE column_texts (table_name VARCHAR, column_name VARCHAR, type VARCHAR, text VARCHAR)"
-        )
-        for table in TABLES.values():
-            asset, group = _MADE_BY.get(table.name, (table.name, "structure"))
-            described = [table.name, asset, group, list(table.key), table.text]
-            connection.execute("INSERT INTO table_texts VALUES (?, ?, ?, ?, ?)", described)
-            connection.executemany(
-                "INSERT INTO column_texts VALUES (?, ?, ?, ?)",
-                [(table.name, column.name, column.type, column.text) for column in table.columns],
-            )
-    return published
+    return TableStore(folder / "tables", TABLES)
 
 
 @dataclass(frozen=True)

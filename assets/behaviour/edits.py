@@ -58,9 +58,8 @@ def edited_checkpoints(
 
 def edit_model(space: Workspace, model: str, recipes: Sequence[str] | None = None) -> tuple[list[dict[str, Any]], bool]:
     """Rows of `edited_checkpoints` of one model, and whether all that were wanted are among them."""
-    from resources.evaluation.behaviour import Evaluation, make_edits
-
     from resources.edits.shelf import Shelf
+    from resources.evaluation.assembling import Evaluation, make_edits
 
     workers.release()  # edits are made in this process, which wants the memory
     shelf = Shelf(space, model)
@@ -68,19 +67,23 @@ def edit_model(space: Workspace, model: str, recipes: Sequence[str] | None = Non
 
 
 def _restored_is_closer(rows: Sequence[dict[str, Any]]) -> dg.AssetCheckResult:
-    """Compare the weight errors of what restores with those of what breaks, in the same scope and without options."""
+    """Compare the weight errors of what restores with those of what it undoes, in the same scope, without options."""
+    from rotoscale.recipes import RECIPES
+
     error = {row["label"]: row["weight_error"] for row in rows if row.get("weight_error") is not None}
     pairs = [
-        (error[name], error[broken])
-        for name in error
-        if name.startswith("restore") and (broken := name.replace("restore", "disrupt")) in error
+        (label, label.replace(name, recipe.undoes, 1))
+        for name, recipe in RECIPES.items()
+        for label in error
+        if recipe.undoes and label.startswith(name) and label.replace(name, recipe.undoes, 1) in error
     ]
+    compared = {label: error[label] for restored, broken in pairs for label in (restored, broken)}
     return dg.AssetCheckResult(
         check_name="restored_is_closer",
         asset_key="edited_checkpoints",
-        passed=all(restored <= broken for restored, broken in pairs),
+        passed=all(error[restored] <= error[broken] for restored, broken in pairs),
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={name: value for name, value in error.items() if "disrupt" in name or "restore" in name},
+        metadata=compared or {"note": "nothing to compare: no edit that restores what another breaks"},
     )
 
 

@@ -1,14 +1,15 @@
 """The asset `evaluation_scores`: what a model, its edits and their controls can do, document by document."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from resources.evaluation.behaviour import Behaviour
 
 from assets.materializing import WorkspaceResource, check_spec, dashboard_link, materializing, spec
 from resources import workers
+from resources.evaluation.assembling import Evaluated
+from resources.evaluation.documents import uneven_documents
 from resources.workspace import Workspace
 
 
@@ -45,6 +46,7 @@ def evaluation_scores(
         run.write(found.tables, complete=found.complete)
     scores = found.tables["evaluation_scores"]
     failed = [row for row in scores if row["status"] != "ready"]
+    recipes = {row["edit_id"]: row["recipe"] for row in run.space.tables.read("edited_checkpoints", run.model)}
     return run.result(
         "evaluation_scores",
         {
@@ -54,35 +56,32 @@ def evaluation_scores(
             "contrasts": len(found.tables["evaluation_contrasts"]),
             "dashboard": dashboard_link("edits", run.model),
             **({"first_failure": failed[0]["status_reason"]} if failed else {}),
-            **({"without_probes": found.trouble} if found.trouble else {}),
+            **({"without_probes": found.probe_errors} if found.probe_errors else {}),
         },
-        [_same_documents(scores)],
+        [_same_documents(scores, recipes)],
         complete=found.complete,
     )
 
 
-def evaluate_model(space: Workspace, model: str, tasks: Sequence[str] | None = None) -> Behaviour:
+def evaluate_model(space: Workspace, model: str, tasks: Sequence[str] | None = None) -> Evaluated:
     """Rows of the behaviour tables of one model, and whether nothing failed or was left out."""
-    from resources.evaluation.behaviour import Evaluation
-
     from resources.edits.shelf import Shelf
+    from resources.evaluation.assembling import Evaluation
 
     workers.release()
     edits = space.tables.read("edited_checkpoints", model)
     return Evaluation(space, Shelf(space, model), edits, tasks).run()
 
 
-def _same_documents(rows: Sequence[dict[str, Any]]) -> dg.AssetCheckResult:
-    counts: dict[str, set[int]] = {}
-    for row in rows:
-        if row["status"] == "ready":
-            counts.setdefault(row["task"], set()).add(row["n_samples"])
-    uneven = {task: sorted(found) for task, found in counts.items() if len(found) > 1}
+def _same_documents(rows: Sequence[dict[str, Any]], recipes: Mapping[str, str]) -> dg.AssetCheckResult:
+    """Models on all documents of a task, edits on the first ones: each kind on the same number."""
+    uneven = uneven_documents(rows, recipes)
+    tasks = {row["task"] for row in rows if row["status"] == "ready"}
     return dg.AssetCheckResult(
         check_name="same_documents",
         asset_key="evaluation_scores",
         passed=not uneven,
-        metadata={"tasks": len(counts), "uneven": str(uneven)},
+        metadata={"tasks": len(tasks), "uneven": str(uneven)},
     )
 
 

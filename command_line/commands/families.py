@@ -32,7 +32,7 @@ def families(forgotten: bool) -> None:
             elif facts and facts["status"] == FORGOTTEN:
                 if not forgotten:
                     continue
-                state = "forgotten"
+                state = "forgotten (runs only when named)"
             elif facts is None:
                 state = "not started"
             elif entry.hub:

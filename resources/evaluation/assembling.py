@@ -179,6 +179,8 @@ class Evaluation:
         An edit stands against the post and against the base (what restores may just go back); a control against the
         noise it was made of; a disruptive edit against its control; and what restores against what broke.
         """
+        from rotoscale.recipes import find_recipe, noise_control
+
         post, base = self.model.id, self.base.id
         by_id = {row["edit_id"]: row for row in ready}
         plain = {(row["recipe"], _scope(row)): row["edit_id"] for row in ready if not _options(row)}
@@ -187,13 +189,13 @@ class Evaluation:
             name, kind = row["edit_id"], "control" if row["is_control"] else "edit"
             yield Comparison(name, post, f"{kind} against post")
             yield Comparison(name, base, f"{kind} against base")
-            noise = plain.get(("noise", _scope(row)))
+            noise = plain.get((noise_control().name, _scope(row)))
             if row["is_control"] and noise and noise != name:
                 yield Comparison(name, noise, "control against noise")
             if row["control_id"] in by_id:
                 yield Comparison(name, row["control_id"], "edit against control")
-            broken = plain.get((row["recipe"].replace("restore", "disrupt"), _scope(row)))
-            if row["recipe"].startswith("restore") and not row["is_control"] and broken:
+            broken = plain.get((find_recipe(row["recipe"]).undoes, _scope(row)))
+            if broken and not row["is_control"]:
                 yield Comparison(name, broken, "restored against disrupted")
 
     def _temperature(self, results: Mapping[str, Results]) -> Iterator[dict[str, Any]]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from command_line.families import families as command
 
-from resources.warehouse import TableStore
+from command_line.commands.families import families as command
+from tests.synthetic import open_store
 
 
 def test_forgotten_models_are_listed_only_when_asked_for(
@@ -18,7 +18,7 @@ def test_forgotten_models_are_listed_only_when_asked_for(
     monkeypatch.setenv("ROTOSCALE_FAMILIES", str(families))
     monkeypatch.setenv("COLUMNS", "200")
     row = {"model_id": "tuned", "base_id": "base", "status": "forgotten"}
-    TableStore(tmp_path / "data" / "tables").write("models", "tuned", [row], run_id="", code_version="")
+    open_store(tmp_path / "data").write("models", "tuned", [row], run_id="", code_version="")
     listed, all_of_them = (CliRunner().invoke(command, more) for more in ([], ["--forgotten"]))
     assert listed.exit_code == all_of_them.exit_code == 0, (listed.output, all_of_them.output)
     assert "tuned" not in [line.split()[1] for line in listed.output.splitlines() if line.startswith("│")]

@@ -16,7 +16,7 @@ from dashboard.source import Source, latest
 from resources.warehouse import WarehouseError, current
 from resources.warehouse.query import frame, rows
 from tests import synthetic
-from tests.synthetic import open_store, publish_tables
+from tests.synthetic import open_store, publish
 
 from .conftest import words
 
@@ -152,7 +152,7 @@ def test_answers_are_kept_by_published_version(tmp_path: Path) -> None:
 
 def test_what_publish_writes_is_what_the_dashboard_reads(tmp_path: Path) -> None:
     """The helper of the tests writes the layout that publishing writes, once publishing writes it."""
-    published = publish_tables(open_store(tmp_path), tmp_path / "published")
+    published = publish(open_store(tmp_path), tmp_path / "published")
     with duckdb.connect(str(published.path), read_only=True) as connection:
         tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     if "table_texts" not in tables:

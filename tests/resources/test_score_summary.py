@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from resources.warehouse import TableStore, publish, read
+from resources.warehouse import publish, read
 from resources.warehouse.summaries.scores import BehaviourSummary, behaviour_summary
+from tests.synthetic import open_store
 
 STAMP = {"run_id": "", "code_version": "synthetic"}
 ALL, FIRST = None, "0-1"
@@ -32,7 +33,7 @@ def summary_of(
     folder: Path, edits: Sequence[dict[str, Any]], values: dict[str, float], compared: Sequence[tuple[str, str]]
 ) -> BehaviourSummary:
     """Publish a model `m` of base `b` with edits, their scores, and significant contrasts of the pairs named."""
-    store = TableStore(folder / "tables")
+    store = open_store(folder)
     store.write("models", "m", [{"model_id": "m", "base_id": "b", "status": "ready"}], **STAMP)
     store.write("edited_checkpoints", "m", edits, **STAMP)
     place = {"model_id": "m", "task": "t", "metric": "acc", "filter": "none", "is_primary": True}

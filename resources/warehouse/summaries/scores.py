@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from resources.warehouse.query import rows as ask
 from rotoscale import findings
+from rotoscale.recipes import RECIPES
 
 if TYPE_CHECKING:
     import duckdb
-
-_ORDER = ("replace-scale", "disrupt-left", "disrupt-right", "restore-left", "restore-right", "formula", "noise")
-
-_UNDOES = {"restore-left": "disrupt-left", "restore-right": "disrupt-right"}
 
 Verdicts = Mapping[tuple[str, str], findings.Verdict]
 """What each comparison shows, by subject and reference."""
@@ -84,7 +81,7 @@ def behaviour_summary(connection: duckdb.DuckDBPyConnection, model: str) -> Beha
         connection,
         "SELECT edit_id, label, recipe, is_control, control_id, parameters, weight_error, base_error "
         "FROM edited_checkpoints WHERE model_id = $model AND status = 'ready' "
-        f"ORDER BY is_control, list_position({list(_ORDER)!r}, recipe) NULLS LAST, label",
+        f"ORDER BY is_control, list_position({list(RECIPES)!r}, recipe) NULLS LAST, label",
         {"model": model},
     )
     contrasts = ask(
@@ -143,32 +140,24 @@ def _verdicts(columns: list[Column], cells: dict[str, dict[str, Score]], contras
 
 
 def _sentences(model: str, base: str, edits: list[dict[str, Any]], verdicts: Verdicts) -> list[str]:
-    """One sentence per finding, in the order of the questions."""
-    found: dict[str, list[str]] = defaultdict(list)
+    """One sentence per finding: of training, then of the edits in their recipes' order, of noise at the end."""
+    found: list[str] = []
     if (model, base) in verdicts:
-        found["training"].append(findings.finding_on_training(model, base, verdicts[model, base]))
+        found.append(findings.finding_on_training(model, base, verdicts[model, base]))
     for edit in edits:
-        name, label, recipe = edit["edit_id"], edit["label"], edit["recipe"]
-        against_post, against_base = verdicts.get((name, model)), verdicts.get((name, base))
-        if recipe == _NOISE and against_base is not None:
-            sentence = findings.finding_on_noise(against_base)
-            found["noise"].append(sentence if label == _NOISE else f"{label}: {sentence}")
-        if edit["is_control"] or against_post is None:
+        name, recipe = edit["edit_id"], RECIPES.get(edit["recipe"])
+        if recipe is None or (edit["is_control"] and not recipe.is_control):
             continue
-        if recipe == "replace-scale":
-            found["scale"].append(findings.finding_on_scale(label, against_post))
-        elif recipe in _UNDOES:
-            against_broken = _against(name, _UNDOES[recipe], edit, edits, verdicts)
-            found["restore"].append(findings.finding_on_restoration(label, against_broken, against_post))
-        elif edit["control_id"]:
-            control = _against(edit["control_id"], _NOISE, edit, edits, verdicts)
-            found["disrupt"].append(findings.finding_on_disruption(label, against_post, control))
-        elif against_base is not None:
-            found["other"].append(findings.finding_on_halves(label, against_base, against_post))
-        else:
-            found["other"].append(f"{label}: against the post model {against_post.sentence}.")
-    order = ("training", "scale", "disrupt", "restore", "other", "noise")
-    return [sentence for topic in order for sentence in found[topic]]
+        compared = findings.Comparisons(
+            post=verdicts.get((name, model)),
+            base=verdicts.get((name, base)),
+            undone=_against(name, recipe.undoes, edit, edits, verdicts) if recipe.undoes else None,
+            control=_against(edit["control_id"], _NOISE, edit, edits, verdicts) if edit["control_id"] else None,
+        )
+        sentence = findings.finding_on_edit(recipe, edit["label"], compared)
+        if sentence:
+            found.append(f"{edit['label']}: {sentence}" if recipe.is_control and edit["label"] != _NOISE else sentence)
+    return found
 
 
 _NOISE = "noise"
