@@ -7,7 +7,7 @@ the model names what would follow if one kind of information came from the alter
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -51,19 +51,29 @@ class Mask:
     """Accuracy of random masks with as many heads in each layer."""
 
 
-def prepared(model: HeadModel, pairs: Paired, position: str) -> list[Part]:
-    """Record pairs for patching at a named position of each prompt, alternates at their own position of that name."""
+def prepared(model: HeadModel, pairs: Paired, positions: Collection[str]) -> dict[str, list[Part]]:
+    """Run pairs once and cut them up for patching at each of several named positions.
+
+    Heads get the alternate's output at the alternate's own position of that name.
+    """
     import torch
 
-    parts = []
+    made: dict[str, list[Part]] = {position: [] for position in positions}
+    length = pairs.clean.tokens.shape[1]
     with torch.no_grad():
-        length = pairs.clean.tokens.shape[1]
-        for index in pairs.clean.batches(model.prompts_per_batch(length), position):
-            mine = pairs.take(index)
-            source = heads_at(record_heads(model, mine.alternate.tokens), mine.alternate, position)
-            at = int(mine.clean.position(position)[0])
-            parts.append(Part(index, mine, at, record(model, mine.clean.tokens), source))
-    return parts
+        for index in torch.arange(len(pairs)).split(model.prompts_per_batch(length)):
+            some = pairs.take(index)
+            recorded, heads = record(model, some.clean.tokens), record_heads(model, some.alternate.tokens)
+            for position, parts in made.items():
+                source = heads_at(heads, some.alternate, position)
+                for piece in some.clean.batches(len(some), position):
+                    mine = some.take(piece)
+                    at = int(mine.clean.position(position)[0])
+                    whole = len(piece) == len(some)
+                    run = recorded if whole else recorded.take(piece)
+                    given = source if whole else [one[piece] for one in source]
+                    parts.append(Part(index[piece.cpu()], mine, at, run, given))
+    return made
 
 
 def learn_mask(
