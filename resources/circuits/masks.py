@@ -168,7 +168,7 @@ def _mixed_logits(
         if not mine:
             return z
         heads = [group[i].head for i in mine]
-        share = mask[mine][None, :, None]
+        share = mask[mine][None, :, None].to(z.dtype)
         alternate = part.source[layer][piece].unflatten(-1, shape)[:, heads]
         first = z[0, :, 0].clone()
         first[:, heads] = share * first[:, heads] + (1 - share) * alternate

@@ -128,3 +128,12 @@ def test_knock_outs_agree_with_a_masked_forward_pass() -> None:
         stock.model.layers[1].self_attn.register_forward_pre_hook(forbid, with_kwargs=True)
         after = stock(prompts.tokens).logits[0, -1].softmax(-1)[prompts.answers[0]]
     assert wanted.probability_change == pytest.approx(float(after / clean - 1), abs=1e-5)
+
+
+def test_masks_in_a_shorter_format() -> None:
+    """Models on a GPU compute in bfloat16; masks stay in float32."""
+    model = HeadModel(zoo.model("llama").to(torch.bfloat16), zoo.tokenizer())
+    maker = PromptMaker(model.tokenizer, n_boxes=3)
+    parts = prepared(model, maker.desideratum("object", 12, seed=0), ["query_label"])["query_label"]
+    found = desideratum_mask(model, [Head(0, 1), Head(1, 2)], parts, parts, parts, draws=2)
+    assert found.right.shape == (12,)
