@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from resources.circuits.patching import heads_at, patch_heads
@@ -93,7 +92,7 @@ def learn_mask(
     mask = torch.ones(len(group), device=model.device, requires_grad=True)
     optimizer = torch.optim.Adam([mask], lr=RATE)
     rng = random.Random(f"mask {seed}")
-    best: tuple[float, tuple[Head, ...]] = (-1.0, ())
+    tried: dict[tuple[Head, ...], float] = {}
     for _ in range(EPOCHS):
         pieces = [(part, piece) for part in train for piece in _shuffled(len(part.pairs), rng)]
         rng.shuffle(pieces)
@@ -107,15 +106,15 @@ def learn_mask(
             with torch.no_grad():
                 mask.clamp_(0, 1)
         heads = tuple(head for head, value in zip(group, mask.tolist(), strict=True) if value < 0.5)
-        best = max(best, (_accuracy(model, validation, heads), heads), key=_first)
-    return max(best, (_accuracy(model, validation, tuple(group)), tuple(group)), key=_first)[1]
+        if heads not in tried:
+            tried[heads] = _accuracy(model, validation, heads)
+    if tuple(group) not in tried:
+        tried[tuple(group)] = _accuracy(model, validation, tuple(group))
+    return max(tried, key=tried.__getitem__)
 
 
 def _accuracy(model: HeadModel, parts: list[Part], heads: tuple[Head, ...]) -> float:
     return float(named(model, parts, [heads])[0].double().mean())
-
-
-_first = itemgetter(0)
 
 
 def named(model: HeadModel, parts: list[Part], sets: Sequence[Sequence[Head]]) -> torch.Tensor:
