@@ -15,9 +15,11 @@ from dagster._core.loader import LoadingContextForTest
 
 from assets.definitions import defs
 from assets.freshness import pending
-from assets.groups import model_assets, structural_assets
+from assets.groups import model_assets, open_workspace, structural_assets
 from assets.materializing import WorkspaceResource
 from assets.structure import comparison
+from resources.families import register_local
+from resources.settings import Settings
 from resources.warehouse import TableStore
 from resources.workspace import Workspace
 from tests.materialize import materialize
@@ -83,6 +85,23 @@ def test_another_version_of_a_method_is_noticed(family: Path, monkeypatch: pytes
 
 def _only_of_another_version(real: Callable[..., str | None]) -> Callable[..., str | None]:
     return lambda store, table, model: "older" if table == "decompositions" else real(store, table, model)
+
+
+def test_what_is_compared_once_is_left_alone_unless_it_is_named(
+    tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A one-off comparison has a partition, and neither the automation nor a plain run makes edits or scores of it."""
+    settings = Settings(data=tmp_path / "data", families=tmp_path / "none")
+    base, post = register_local(settings.local_families, str(checkpoints / "base"), str(checkpoints / "tuned"))
+    space = open_workspace(settings)
+    assert space.wanted() == []
+    monkeypatch.setenv("ROTOSCALE_DATA", str(settings.data))
+    monkeypatch.setenv("ROTOSCALE_FAMILIES", str(settings.families))
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("models", [base.id, post.id])
+        result = dg.evaluate_automation_conditions(defs=defs, instance=instance)
+        assert not any(result.get_requested_partitions(dg.AssetKey(asset)) for asset in EVERYTHING)
+    assert pending(space, post.id) == list(EVERYTHING)
 
 
 def test_a_copy_with_the_same_bytes_is_up_to_date_and_other_bytes_are_not(
