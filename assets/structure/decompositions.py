@@ -17,8 +17,8 @@ from rotoscale.agreement_statistics import FULL
         spec(
             "decompositions",
             "structure",
-            "Singular value decomposition of every principal matrix; factors go to the factor store. Of a descendant at "
-            "standard depth, values alone.",
+            "Singular value decomposition of every principal matrix; factors go to the factor store. "
+            "Of a descendant at standard depth, values alone.",
             "torch",
         )
     ],
