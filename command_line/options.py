@@ -21,6 +21,18 @@ def _into(variable: str) -> Callable[[click.Context, click.Parameter, Any], Any]
     return callback
 
 
+def depth_option(command: Command) -> Command:
+    """Add --depth."""
+    option = click.option(
+        "--depth",
+        type=click.Choice(["auto", "standard", "full"]),
+        callback=_into("ROTOSCALE_DEPTH"),
+        expose_value=False,
+        help="standard (scale, agreement, energy, changes), full (also NF, formula, intruders), or auto: by size.",
+    )
+    return option(command)
+
+
 def workspace_options(command: Command) -> Command:
     """Add --data, --device and --workers."""
     for option in (

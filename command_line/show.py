@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from resources.warehouse.summaries import PairSummary
-from rotoscale.reading import read_comparison
 
 _OVERALL = (
     "relative_change alpha alpha_p05 alpha_p95 nf nf_over_null nf_over_null_p05 nf_over_null_p95 nf_over_unrelated"
@@ -53,22 +52,8 @@ def number(value: Any) -> str:
     return f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e4 else f"{value:.4f}"
 
 
-def reading(summary: PairSummary) -> str:
-    """The one sentence that reads a comparison."""
-    overall = summary.overall
-    return read_comparison(
-        relative_change=overall["largest_change"],
-        alpha=overall["alpha"],
-        alpha_p05=overall["alpha_p05"],
-        alpha_p95=overall["alpha_p95"],
-        nf=overall["nf"],
-        nf_over_unrelated=overall["nf_over_unrelated"],
-        nf_over_null=overall["nf_over_null"],
-    )
-
-
 def comparison(console: Console, summary: PairSummary) -> None:
-    """Print one comparison: total change, others, scale, rotation, what stands out, one sentence."""
+    """Print one comparison: total change, others, scale, rotation (at full depth), what stands out."""
     share = summary.parameters_analysed / summary.parameters if summary.parameters else 0
     matrices, simulated = summary.matrices, summary.overall["simulated"]
     console.print(f"\n{summary.model} against {summary.base}", style="bold", markup=False)
@@ -97,20 +82,21 @@ def comparison(console: Console, summary: PairSummary) -> None:
             caption="A uniform alpha below 1 is also what plain weight decay leaves.",
         )
     )
-    how = "simulated" if simulated == matrices else f"simulated for {simulated}, else by formula"
-    console.print(
-        table(
-            "Rotation: NF against noise of the same size, median over layers",
-            ["matrix", "n", "change", "NF", "null", "NF/null", "5 %", "95 %", "unrelated", "formula err", "base err"],
-            _cells(
-                summary.by_matrix_type,
-                "matrix matrices relative_change nf nf_null nf_over_null nf_over_null_p05 nf_over_null_p95 "
-                "nf_unrelated formula_error base_error",
-            ),
-            caption=f"Change: |post - base| / |base| over these matrices. Null {how} ({matrices} matrices). "
-            "NF/null about 1: as noise; below: together; above: apart.",
+    if summary.overall["nf"] is not None:
+        how = "simulated" if simulated else "by formula"
+        console.print(
+            table(
+                "Rotation: He and Cao's NF, median over layers",
+                ["matrix", "n", "change", "NF", "noise", "NF/noise", "5 %", "95 %", "unrelated", "formula", "base"],
+                _cells(
+                    summary.by_matrix_type,
+                    "matrix matrices relative_change nf nf_null nf_over_null nf_over_null_p05 nf_over_null_p95 "
+                    "nf_unrelated formula_error base_error",
+                ),
+                caption=f"NF of noise {how}. No verdict is read off NF: agreement below says what can be said. "
+                "formula, base: errors of He and Cao's formula, and of doing nothing.",
+            )
         )
-    )
     if summary.outstanding:
         console.print(
             table(
@@ -122,11 +108,10 @@ def comparison(console: Console, summary: PairSummary) -> None:
                 ),
             )
         )
-    console.print(reading(summary), style="bold")
 
 
 def overview(console: Console, summaries: Sequence[PairSummary]) -> None:
-    """Print one line per comparison, then the sentence that reads it; nothing for none."""
+    """Print one line per comparison; nothing for none."""
     if not summaries:
         return
     console.print(
@@ -134,9 +119,6 @@ def overview(console: Console, summaries: Sequence[PairSummary]) -> None:
             "What post-training did",
             ["model", "against", "change", "alpha", "5 %", "95 %", "NF", "NF/null", "5 %", "95 %", "of unrelated"],
             [[s.model, s.base, *_cells([s.overall], _OVERALL)[0]] for s in summaries],
-            caption="Change: |post - base| / |base| over the principal matrices; else medians over them. NF/null about "
-            "1: the singular vectors rotated as noise of that size rotates them.",
+            caption="Change: |post - base| / |base| over the principal matrices; else medians over them.",
         )
     )
-    for summary in summaries:
-        console.print(f"{summary.model} against {summary.base}: {reading(summary)}", markup=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +17,6 @@ from rotoscale.errors import MatrixError
 
 if TYPE_CHECKING:
     from resources.checkpoints import Checkpoint, MatrixKey
-    from rotoscale.statistics import TensorChange
 
 
 def common_matrices(base: Checkpoint, post: Checkpoint) -> list[MatrixKey]:
@@ -78,13 +77,13 @@ def _other_changes(base: Checkpoint, post: Checkpoint) -> Iterator[dict[str, Any
             "tensor": post.structure.canonical.get(name, name),
             "principal": False,
             "shape": list(p.shape),
-            **change_columns(tensor_change(b, p)),
+            **change_columns(asdict(tensor_change(b, p))),
         }
 
 
-def change_columns(change: TensorChange) -> dict[str, Any]:
-    """Columns of `tensor_changes` for one tensor's change."""
-    return {name: value for name, value in asdict(change).items() if name != "norm"}
+def change_columns(change: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of `tensor_changes` among the fields of one tensor's change."""
+    return {name: value for name, value in change.items() if name != "norm"}
 
 
 def _comparable(first: tuple[int, ...], second: tuple[int, ...]) -> bool:

@@ -1,6 +1,7 @@
 """Decomposing one matrix of one checkpoint: read, computed, stored, in worker processes or one ahead of a device.
 
-A matrix whose hash and factors are stored is not read again.
+A matrix whose hash and factors are stored is not read again. A descendant at standard depth is decomposed into its
+singular values alone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resources.checkpoints import MatrixKey
-from resources.factors import FactorStore, StoredFactors
+from resources.factors import FactorStore, StoredFactors, StoredValues
 from resources.location import Location
 from resources.staged import Staged
 from resources.weight_hashes import WeightHashes
@@ -28,6 +29,8 @@ class DecompositionTask:
     key: MatrixKey
     factors: Path
     device: str
+    vectors: bool = True
+    """Whether its singular vectors are wanted; without, the values are enough."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +54,34 @@ def hashed_matrix(location: Location, key: MatrixKey, factors: Path) -> Hashed:
     return found
 
 
-def _load(task: DecompositionTask) -> tuple[Hashed, StoredFactors | None]:
+Stored = StoredFactors | StoredValues
+
+
+def _load(task: DecompositionTask) -> tuple[Hashed, Stored | None]:
     hashed = hashed_matrix(task.location, task.key, task.factors)
-    stored = FactorStore(task.factors).find(hashed.hash, task.device)
-    if stored is None and hashed.weight is None:
-        hashed = Hashed(hashed.hash, task.location.open().read(task.key))
+    store = FactorStore(task.factors)
+    stored = (store.find if task.vectors else store.find_values)(hashed.hash, task.device)
+    if stored is None:
+        hashed = Hashed(hashed.hash, read_matrix(task.location, task.key, hashed))
     return hashed, stored
 
 
-def _compute(task: DecompositionTask, loaded: tuple[Hashed, StoredFactors | None]) -> tuple[str, StoredFactors]:
+def read_matrix(location: Location, key: MatrixKey, hashed: Hashed) -> torch.Tensor:
+    """The weight (m x n) whose hash was asked for, read unless that took a reading."""
+    return location.open().read(key) if hashed.weight is None else hashed.weight
+
+
+def _compute(task: DecompositionTask, loaded: tuple[Hashed, Stored | None]) -> tuple[str, Stored]:
     hashed, stored = loaded
     if stored is None:
         assert hashed.weight is not None  # read where no factors were found
-        stored = FactorStore(task.factors).get(hashed.hash, hashed.weight, task.device)
+        store = FactorStore(task.factors)
+        make = store.get if task.vectors else store.get_values
+        stored = make(hashed.hash, hashed.weight, task.device)
     return hashed.hash, stored
 
 
-def _row(task: DecompositionTask, computed: tuple[str, StoredFactors]) -> dict[str, Any]:
+def _row(task: DecompositionTask, computed: tuple[str, Stored]) -> dict[str, Any]:
     from rotoscale.spectra import spectrum
 
     weight_hash, stored = computed
@@ -79,8 +93,8 @@ def _row(task: DecompositionTask, computed: tuple[str, StoredFactors]) -> dict[s
         singular_values=decomposition.singular_values.tolist(),
     )
     quality = DecompositionQuality(
-        residual=decomposition.residual,
-        orthogonality_error=decomposition.orthogonality_error,
+        residual=getattr(decomposition, "residual", None),
+        orthogonality_error=getattr(decomposition, "orthogonality_error", None),
         kernel=decomposition.kernel,
         weight_hash=weight_hash,
         seconds=stored.seconds,

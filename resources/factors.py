@@ -1,7 +1,8 @@
 """The factor store: decompositions kept on disk, one file per matrix, found by the weight's own hash.
 
 A base's factors serve all its descendants, whoever asks first computes them under a lock, and a killed run loses
-none. The name of a file is the weight's hash and the method's version, so a stale factor cannot be found by mistake.
+none. A descendant at standard depth has its singular values alone there, in a small file of their own. The name of a
+file is the weight's hash and the method's version, so a stale factor cannot be found by mistake.
 The store is never required: what is missing, damaged (every file carries a checksum) or was trimmed away is computed
 again, and a store that can only be read serves what it has.
 """
@@ -13,7 +14,7 @@ import json
 import logging
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from rotoscale.errors import RotoscaleError
 if TYPE_CHECKING:
     import torch
 
-    from rotoscale.decomposition import Decomposition
+    from rotoscale.decomposition import Decomposition, OnlyValues
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,14 @@ class StoredFactors:
     decomposition: Decomposition
     seconds: float
     found: bool
+
+
+@dataclass(frozen=True)
+class StoredValues:
+    """Singular values without vectors, and how long they took their maker."""
+
+    decomposition: OnlyValues
+    seconds: float
 
 
 class FactorStore:
@@ -111,23 +120,46 @@ class FactorStore:
         except OSError:
             return nullcontext()
 
-    def get_with_long(self, weight_hash: str, weight: torch.Tensor, device: str = "cpu") -> Decomposition:
-        """Factors of a base, with its long vectors (float32), which every comparison with a descendant needs."""
-        decomposition = self.get(weight_hash, weight, device).decomposition
-        if decomposition.long is not None:
-            return decomposition
-        path = self._long_path(weight_hash)
-        stored = _read(path)
-        if stored is None:
-            long = decomposition.single_long_vectors(weight)
-            self._write(path, {"long": long}, {})
-        else:
-            long = stored[0]["long"]
-        return replace(decomposition, long=long.to(decomposition.short.device))
+    def get_values(self, weight_hash: str, weight: torch.Tensor, device: str = "cpu") -> StoredValues | StoredFactors:
+        """Singular values of `weight` (m x n): found, or computed without vectors and stored under a lock.
 
-    def _long_path(self, weight_hash: str) -> Path:
+        Raises MatrixError when the weight cannot be decomposed.
+        """
+        from rotoscale.decomposition import only_values
+
+        stored = self.find_values(weight_hash, device)
+        if stored:
+            return stored
+        with self._lock(weight_hash):
+            stored = self.find_values(weight_hash, device)
+            if stored:
+                return stored
+            start = time.perf_counter()
+            values = only_values(weight, device)
+            seconds = time.perf_counter() - start
+            facts = {"rows": str(values.shape[0]), "cols": str(values.shape[1]), "kernel": values.kernel}
+            tensors = {"singular_values": values.singular_values}
+            self._write(self._values_path(weight_hash), tensors, {**facts, "seconds": repr(seconds)})
+        return StoredValues(values, seconds)
+
+    def find_values(self, weight_hash: str, device: str = "cpu") -> StoredValues | StoredFactors | None:
+        """Stored factors of a weight if there are any, else its stored values; None when there are neither."""
+        from rotoscale.decomposition import OnlyValues
+
+        factors = self.find(weight_hash, device)
+        if factors:
+            return factors
+        stored = _read(self._values_path(weight_hash))
+        if stored is None:
+            return None
+        tensors, facts = stored
+        shape = (int(facts["rows"]), int(facts["cols"]))
+        values = OnlyValues(shape, tensors["singular_values"], facts["kernel"])
+        return StoredValues(values.to(device), float(facts["seconds"]))
+
+    def _values_path(self, weight_hash: str) -> Path:
         path = self.path(weight_hash)
-        return path.with_name(f"{path.stem}-long.safetensors")
+        return path.with_name(f"{path.stem}-values.safetensors")
 
     def _write(self, path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) -> None:
         from safetensors import SafetensorError
@@ -156,7 +188,7 @@ class FactorStore:
 
     def remove(self, weight_hash: str) -> None:
         """Remove the factors of a weight; none there is no error."""
-        for path in (self.path(weight_hash), self._long_path(weight_hash)):
+        for path in (self.path(weight_hash), self._values_path(weight_hash)):
             path.unlink(missing_ok=True)
 
     def trim(self) -> int:

@@ -1,14 +1,14 @@
 """Comparing one matrix of a post-trained checkpoint with the base's: read, computed, stored.
 
 A finished pair is kept under the hashes of both weights, so that a killed run resumes matrix by matrix and nothing is
-compared twice; while the hashes are remembered, it is recognised without reading a weight.
+compared twice; while the hashes are remembered, it is recognised without reading a weight. What standard depth finds
+and what full depth adds are kept apart, so that asking for full depth later computes only that.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,29 +16,35 @@ from typing import TYPE_CHECKING, Any
 
 from resources.checkpoints import MatrixKey
 from resources.comparison import change_columns
-from resources.decomposing import hashed_matrix, place
+from resources.decomposing import hashed_matrix, place, read_matrix
 from resources.factors import FactorStore
 from resources.location import Location
 from resources.records import read_record, write_record
 from resources.staged import Staged
 from rotoscale import versions
+from rotoscale.agreement_statistics import FULL, STANDARD
 from rotoscale.errors import MatrixError
 
 if TYPE_CHECKING:
     import torch
 
     from resources.checkpoints import Checkpoint
-    from rotoscale.decomposition import Decomposition
+    from rotoscale.decomposition import Decomposition, OnlyValues
+    from rotoscale.measure import PairStatistics
 
 Rows = dict[str, dict[str, Any]]
 """One row for each table of a comparison."""
 
-_TABLES = ("scale_statistics", "rotation_statistics", "tensor_changes")
+TABLES = {
+    STANDARD: ("agreement", "rotation_statistics", "scale_statistics", "tensor_changes"),
+    FULL: ("agreement", "rotation_statistics"),
+}
+"""Which rows each depth makes; those of full depth take the place of standard depth's."""
 
 
 @dataclass(frozen=True)
 class PairTask:
-    """Compare one matrix of a post-trained checkpoint with the base's."""
+    """Compare one matrix of a post-trained checkpoint with the base's, at `depth` standard or full."""
 
     base: Location
     post: Location
@@ -46,94 +52,160 @@ class PairTask:
     factors: Path
     pairs: Path
     device: str
-    simulate_null: bool
+    depth: str
+    null_draws: int
     seed: int
 
-    def record(self, hash_base: str, hash_post: str) -> Path:
-        """Where the finished pair is kept: its name covers everything that its statistics depend on."""
-        identity = [hash_base, hash_post, versions.DECOMPOSITION, versions.COMPARISON, self.simulate_null, self.seed]
+    def record(self, depth: str, hash_base: str, hash_post: str) -> Path:
+        """Where what a depth finds of the pair is kept: its name covers everything that its statistics depend on."""
+        post = self.post.open()
+        dtype = post.structure.parts[self.key].entry.torch_dtype if post.adapter is None else "merged"
+        identity = [hash_base, hash_post, dtype, versions.DECOMPOSITION, versions.COMPARISON, self.seed, depth]
+        if depth == FULL:
+            identity.append(self.null_draws)
         name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
         return self.pairs / name[:2] / f"{name}.json"
 
 
 @dataclass
 class Loaded:
-    """What a comparison needs: the rows of a finished pair, or both weights with their factors."""
+    """What a comparison needs: the rows of both depths where they were kept, else both weights with their factors.
 
-    record: Path
-    rows: Rows | None = None
+    `same`: both weights are one, of which no number has to be read.
+    """
+
+    records: dict[str, Path]
+    rows: dict[str, Rows]
+    same: bool = False
+    seed: int = 0
     base: torch.Tensor | None = None
     post: torch.Tensor | None = None
     base_factors: Decomposition | None = None
-    post_factors: Decomposition | None = None
-    null_seed: int | None = None
+    post_factors: Decomposition | OnlyValues | None = None
 
 
 def _load(task: PairTask) -> Loaded:
-    """A finished pair's rows, or the weights and their factors (made where the store has none).
+    """The rows of a finished pair, or the weights and their factors (made where the store has none).
 
     Raises MatrixError, naming the matrix, when the two shapes differ.
     """
     _refuse_different_shapes(task)
     base = hashed_matrix(task.base, task.key, task.factors)
     post = base if task.post == task.base else hashed_matrix(task.post, task.key, task.factors)
-    loaded = Loaded(task.record(base.hash, post.hash))
-    loaded.rows = read_record(
-        loaded.record, version=versions.COMPARISON, check=lambda found: sorted(found) == sorted(_TABLES)
-    )
-    if loaded.rows is not None:
+    depths = (STANDARD, FULL) if task.depth == FULL else (STANDARD,)
+    records = {depth: task.record(depth, base.hash, post.hash) for depth in depths}
+    kept = {depth: _kept(path, depth) for depth, path in records.items()}
+    loaded = Loaded(records, {depth: rows for depth, rows in kept.items() if rows is not None})
+    if len(loaded.rows) == len(records):
         return loaded
-    loaded.base = task.base.open().read(task.key) if base.weight is None else base.weight
     store = FactorStore(task.factors)
+    found = store.find(base.hash, task.device)
     if base.hash == post.hash:
-        loaded.post = loaded.base
-        loaded.base_factors = loaded.post_factors = store.get(base.hash, loaded.base, task.device).decomposition
+        loaded.same = True
+        found = found or store.get(base.hash, read_matrix(task.base, task.key, base), task.device)
+        loaded.base_factors = found.decomposition
         return loaded
-    loaded.post = task.post.open().read(task.key) if post.weight is None else post.weight
-    loaded.base_factors = store.get_with_long(base.hash, loaded.base, task.device)
-    loaded.post_factors = store.get(post.hash, loaded.post, task.device).decomposition
-    loaded.null_seed = _seed(task.seed, base.hash, post.hash) if task.simulate_null else None
+    loaded.base = read_matrix(task.base, task.key, base)
+    loaded.post = read_matrix(task.post, task.key, post)
+    loaded.base_factors = (found or store.get(base.hash, loaded.base, task.device)).decomposition
+    of_post = store.get if task.depth == FULL else store.get_values
+    loaded.post_factors = of_post(post.hash, loaded.post, task.device).decomposition
+    loaded.seed = _seed(task.seed, base.hash, post.hash)
     return loaded
 
 
-def _compute(task: PairTask, loaded: Loaded) -> tuple[Path | None, Rows]:
-    """The rows, and where they are to be kept unless they come from there."""
-    from rotoscale.measure import pair_statistics, with_simulated_null
-
-    if loaded.rows is not None:
-        return None, loaded.rows
-    assert loaded.base is not None  # all four are there unless the rows are
-    assert loaded.post is not None
-    assert loaded.base_factors is not None
-    assert loaded.post_factors is not None
-    found = pair_statistics(loaded.base, loaded.post, loaded.base_factors, loaded.post_factors)
-    loaded.post = loaded.post_factors = None  # as little as possible beside the simulated null's own matrices
-    if loaded.null_seed is not None:
-        found = with_simulated_null(found, loaded.base, loaded.base_factors, loaded.null_seed)
-    rows = {
-        "scale_statistics": asdict(found.scale),
-        "rotation_statistics": asdict(found.rotation),
-        "tensor_changes": {**change_columns(found.change), "shape": list(loaded.base.shape)},
-    }
-    return loaded.record, rows
-
-
-def _store(task: PairTask, computed: tuple[Path | None, Rows]) -> Rows:
-    record, rows = computed
-    if record is not None:
-        with suppress(OSError):  # a full disk costs the keeping, not the result
-            write_record(record, rows, version=versions.COMPARISON)
-    where = place(task.key)
-    name = _stored_name(task.post.open(), task.key)
+def _compute(task: PairTask, loaded: Loaded) -> dict[str, tuple[Path | None, Rows]]:
+    """The rows of each depth, and where they are to be kept unless they come from there."""
+    if len(loaded.rows) < len(loaded.records):
+        fresh = _measured(task, loaded)
     return {
-        "scale_statistics": rows["scale_statistics"] | where,
-        "rotation_statistics": rows["rotation_statistics"] | where,
-        "tensor_changes": rows["tensor_changes"] | {"tensor": name, "principal": True},
+        depth: (None, loaded.rows[depth]) if depth in loaded.rows else (path, fresh[depth])
+        for depth, path in loaded.records.items()
     }
+
+
+def _measured(task: PairTask, loaded: Loaded) -> dict[str, Rows]:
+    """Rows of the depths that are not kept."""
+    from rotoscale import measure
+    from rotoscale.change_in_base import change_in_base
+    from rotoscale.decomposition import Decomposition
+
+    assert loaded.base_factors is not None
+    if loaded.same:
+        return {
+            depth: _rows(measure.unchanged_statistics(loaded.base_factors, depth), depth) for depth in loaded.records
+        }
+    base, post, base_factors, post_factors = loaded.base, loaded.post, loaded.base_factors, loaded.post_factors
+    assert base is not None  # all four are there unless the rows are
+    assert post is not None
+    assert post_factors is not None
+    change = change_in_base(base_factors, base, post)
+    fresh = {}
+    if STANDARD in loaded.rows:
+        standard = _statistics(loaded.rows[STANDARD])
+    else:
+        standard = measure.standard_statistics(base, post, base_factors, post_factors, seed=loaded.seed, change=change)
+        fresh[STANDARD] = _rows(standard, STANDARD)
+    if FULL in loaded.records and FULL not in loaded.rows:
+        assert isinstance(post_factors, Decomposition)
+        full = measure.full_statistics(
+            standard, base, post, base_factors, post_factors,
+            seed=loaded.seed, null_draws=task.null_draws, change=change,
+        )  # fmt: skip
+        fresh[FULL] = _rows(full, FULL)
+    return fresh
+
+
+def _rows(found: PairStatistics, depth: str) -> Rows:
+    rows = {
+        "agreement": asdict(found.agreement),
+        "rotation_statistics": asdict(found.rotation),
+        "scale_statistics": asdict(found.scale),
+        "tensor_changes": asdict(found.change),
+    }
+    return {table: rows[table] for table in TABLES[depth]}
+
+
+def _statistics(rows: Rows) -> PairStatistics:
+    """What the rows of standard depth were made from."""
+    from rotoscale.agreement_statistics import AgreementStatistics
+    from rotoscale.measure import PairStatistics
+    from rotoscale.statistics import RotationStatistics, ScaleStatistics, TensorChange
+
+    return PairStatistics(
+        agreement=AgreementStatistics(**rows["agreement"]),
+        rotation=RotationStatistics(**rows["rotation_statistics"]),
+        scale=ScaleStatistics(**rows["scale_statistics"]),
+        change=TensorChange(**rows["tensor_changes"]),
+    )
+
+
+def _kept(path: Path, depth: str) -> Rows | None:
+    return read_record(path, version=versions.COMPARISON, check=lambda found: sorted(found) == sorted(TABLES[depth]))
+
+
+def _store(task: PairTask, computed: dict[str, tuple[Path | None, Rows]]) -> Rows:
+    rows: Rows = {}
+    for record, found in computed.values():
+        if record is not None:
+            with suppress(OSError):  # a full disk costs the keeping, not the result
+                write_record(record, found, version=versions.COMPARISON)
+        rows |= found
+    post = task.post.open()
+    where = place(task.key)
+    rows = {table: row | where for table, row in rows.items()}
+    rows["tensor_changes"] = change_columns(rows["tensor_changes"]) | {
+        "tensor": _stored_name(post, task.key),
+        "principal": True,
+        "shape": list(post.shape(task.key)),
+    }
+    return rows
 
 
 compare_matrices = Staged(_load, _compute, _store)
-"""Rows of `scale_statistics`, `rotation_statistics` and `tensor_changes` for one pair of matrices.
+"""Rows of `agreement`, `scale_statistics`, `rotation_statistics` and `tensor_changes` for one pair of matrices.
+
+The q values of agreement are missing: they need all matrices of the model.
 
 Raises MatrixError, naming the matrix, when the two shapes differ.
 """
@@ -158,18 +230,3 @@ def _stored_name(checkpoint: Checkpoint, key: MatrixKey) -> str:
 def _seed(seed: int, *hashes: str) -> int:
     """A seed of its own for every pair, so that no two matrices share their noise."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{':'.join(hashes)}".encode()).digest()[:6], "big")
-
-
-_EVERYWHERE = 2e11
-"""Work (sum of m n min(m, n)) up to which a decomposition of the whole model is a matter of a minute."""
-
-
-def layers_with_null(n_layers: int, shapes: Sequence[tuple[int, int]], setting: int | None) -> set[int]:
-    """Which layers get a simulated null: `setting` of them evenly spread, or by the size of the model.
-
-    A simulated null costs one more decomposition. Small models get it everywhere, large ones in one layer of eight.
-    """
-    work = sum(m * n * min(m, n) for m, n in shapes)
-    by_size = n_layers if work <= _EVERYWHERE else -(-n_layers // 8)
-    wanted = min(by_size if setting is None else setting, n_layers)
-    return {(2 * i + 1) * n_layers // (2 * wanted) for i in range(wanted)}

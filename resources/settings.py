@@ -10,7 +10,6 @@
 | ROTOSCALE_MEMORY_GB | memory that all workers together may use | nine tenths of what is free |
 | ROTOSCALE_DEPTH | `standard` (the base's vectors suffice), `full` (all statistics), or `auto`: by size | `auto` |
 | ROTOSCALE_NULL_DRAWS | draws of the simulated null of NF per matrix; 0: the analytic null alone | 0 |
-| ROTOSCALE_NULL_LAYERS | layers that get a simulated null: `all`, or how many, evenly spread | chosen by model size |
 | ROTOSCALE_CONTROL_DRAWS | noise draws that an edit's control consists of | 19 |
 | ROTOSCALE_FACTOR_GB | size limit of the factor store | 50 |
 | ROTOSCALE_KEEP_EDITS | edited checkpoints kept after scoring: `all`, `none`, or recipe names with commas | by size |
@@ -19,12 +18,11 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources.machine import cores
@@ -43,10 +41,6 @@ def _absolute(folder: Path) -> Path:
         return folder.expanduser().absolute()
     except RuntimeError as error:  # ~nobody
         raise ValueError(str(error)) from None
-
-
-def _layers(value: Any) -> Any:
-    return sys.maxsize if value == "all" else value
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
@@ -93,9 +87,6 @@ class Settings(BaseSettings):
     )
     null_draws: int = Field(
         default=0, validation_alias="ROTOSCALE_NULL_DRAWS", ge=0, description="a whole number of at least 0"
-    )
-    null_layers: Annotated[int | None, BeforeValidator(_layers)] = Field(
-        default=None, validation_alias="ROTOSCALE_NULL_LAYERS", ge=0, description="all, or a whole number of at least 0"
     )
     control_draws: int = Field(
         default=19, validation_alias="ROTOSCALE_CONTROL_DRAWS", ge=1, description="a whole number of at least 1"

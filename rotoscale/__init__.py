@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what a type checker sees of the names below
+    from rotoscale.agreement_statistics import AgreementStatistics
     from rotoscale.change import row_change, tensor_change
-    from rotoscale.decomposition import Decomposition, decompose
+    from rotoscale.decomposition import Decomposition, OnlyValues, decompose, only_values
     from rotoscale.errors import MatrixError, RotoscaleError
-    from rotoscale.measure import PairStatistics, pair_statistics, with_simulated_null
+    from rotoscale.measure import PairStatistics, pair_statistics, standard_statistics
     from rotoscale.null import gaussian_perturbation, null_nf, unrelated_nf
     from rotoscale.pair import MatrixPair
     from rotoscale.polar import nearest_rotation, nf_without_svd, polar_factor
@@ -22,13 +23,14 @@ if TYPE_CHECKING:  # what a type checker sees of the names below
     from rotoscale.statistics import RotationStatistics, RowChange, ScaleStatistics, Spectrum, TensorChange
 
 _MODULES = {
-    "decomposition": "decompose Decomposition",
+    "decomposition": "decompose only_values Decomposition OnlyValues",
     "spectra": "spectrum",
     "scale": "scale_statistics",
     "pair": "MatrixPair",
     "rotation": "rotation_statistics",
+    "agreement_statistics": "AgreementStatistics",
     "null": "null_nf unrelated_nf gaussian_perturbation",
-    "measure": "pair_statistics PairStatistics with_simulated_null",
+    "measure": "pair_statistics standard_statistics PairStatistics",
     "polar": "polar_factor nearest_rotation nf_without_svd",
     "change": "tensor_change row_change",
     "statistics": "Spectrum ScaleStatistics RotationStatistics TensorChange RowChange",

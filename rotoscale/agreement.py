@@ -14,7 +14,7 @@ import torch
 
 from rotoscale.agreement_statistics import FULL, AgreementStatistics
 from rotoscale.change_in_base import ChangeInBase, change_in_base, in_base, off_diagonal_energy
-from rotoscale.change_spectrum import change_spectrum, principal_angle
+from rotoscale.change_spectrum import change_gram, change_spectrum, principal_angle
 from rotoscale.decomposition import Decomposition
 from rotoscale.elementwise import elementwise_tau
 from rotoscale.energy_budget import energy_budget, expected_budget, leading, principal_share
@@ -45,7 +45,13 @@ def agreement(
 
     Raises MatrixError when the shapes differ or an entry is not finite.
     """
-    change = change_in_base(base, W_base, W_post, dtype)
+    return agreement_of(change_in_base(base, W_base, W_post, dtype), seed=seed, gains=gains, draws=draws)
+
+
+def agreement_of(
+    change: ChangeInBase, *, seed: int = 0, gains: bool | None = None, draws: int = DRAWS
+) -> AgreementStatistics:
+    """As `agreement`, of a change that was brought into its base's vectors already."""
     k = leading(change.rank)
     row = AgreementStatistics(numerical_rank=change.rank, principal_k=k)
     budget = energy_budget(change)
@@ -90,9 +96,15 @@ def full_agreement(
     W_base: torch.Tensor,
     post: Decomposition,
     W_post: torch.Tensor,
+    gram: torch.Tensor | None = None,
 ) -> AgreementStatistics:
-    """A row of standard depth with what full depth adds: the post model's leading vectors and dW's own spectrum."""
-    spectrum = change_spectrum(W_base, W_post, row.principal_k, base.short.device)
+    """A row of standard depth with what full depth adds: the post model's leading vectors and dW's own spectrum.
+
+    `gram` is that of the change, `change_gram`, where it was taken already.
+    """
+    if gram is None:
+        gram = change_gram(W_base, W_post, base.short.device)
+    spectrum = change_spectrum(gram, row.principal_k)
     return replace(
         row,
         depth=FULL,

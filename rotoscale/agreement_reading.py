@@ -84,7 +84,13 @@ def _scale(pair: PairSummary) -> list[str]:
     decay = ", as plain weight decay would leave" if round(pair.alpha, 4) < 1 else ""
     if not pair.with_tau and share > FORMULA:
         return [f"The matrices were merely scaled, by {alpha}{decay}: nothing beside it is larger than rounding."]
-    return [f"One factor per matrix, {alpha}{decay}, makes {_percent(share)} of the change's energy."]
+    text = f"One factor per matrix, {alpha}{decay}, makes {_percent(share)} of the change's energy"
+    if pair.ratio_cv is not None and pair.ratio_cv_noise is not None:
+        text += (
+            f"; the ratio of the singular values spreads by {_percent(pair.ratio_cv)}, "
+            f"under noise of the change's size by {_percent(pair.ratio_cv_noise)}"
+        )
+    return [f"{text}."]
 
 
 def _agreement(pair: PairSummary) -> list[str]:

@@ -1,4 +1,7 @@
-"""Attention temperature: what scaled query and key matrices should do, and how sharp attention is (METHODS 1)."""
+"""Attention temperature: what scaled query and key matrices should do, and how sharp attention is.
+
+See docs/methods.md, section 1.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from rotoscale.errors import MatrixError
 
 
 def attention_temperature(alpha_q: float, alpha_k: float) -> float:
-    """`T = 1 / (alpha_q alpha_k)`: attention logits grow by both factors, as if divided by T (METHODS 1).
+    """`T = 1 / (alpha_q alpha_k)`: attention logits grow by both factors, as if divided by T.
 
-    Below one attention is sharpened, above one flattened. Only approximate where q or k have biases, and void where
-    the model normalises them.
+    docs/methods.md, section 1. Below one attention is sharpened, above one flattened. Only approximate where q or k
+    have biases, and void where the model normalises them.
 
     Raises MatrixError for a factor that is not positive.
     """

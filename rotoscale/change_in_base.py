@@ -63,14 +63,24 @@ class ChangeInBase:
         """Numerical rank r of the base."""
         return self.D.shape[0]
 
+    def gram(self) -> torch.Tensor:
+        """`dT^T dT` (min(m, n) squared, float64) of the change in the tall orientation."""
+        dT = self.rest.add(self.T, alpha=self.scale)
+        return product(dT.T, dT).double()
+
 
 def change_in_base(
-    base: Decomposition, W_base: torch.Tensor, W_post: torch.Tensor, dtype: torch.dtype | None = None
+    base: Decomposition,
+    W_base: torch.Tensor,
+    W_post: torch.Tensor,
+    dtype: torch.dtype | None = None,
+    *,
+    exact: bool = False,
 ) -> ChangeInBase:
     """`D = U^T (W_post - W_base) V` and what goes with it; `base` is the decomposition of W_base (m x n).
 
     `dtype` is the format in which the post model is stored, that of W_post unless given: a change that rounding to it
-    explains, element by element, counts as a pure change of scale.
+    explains, element by element, counts as a pure change of scale. `exact` asks for float64 throughout.
 
     Raises MatrixError when the shapes differ or an entry is not finite.
     """
@@ -88,7 +98,7 @@ def change_in_base(
     scale = inner / base_norm**2 if base_norm else 0.0
     ordinary = norm > _SMALL_NORM and base_norm < 1 / _SMALL_NORM  # products neither under- nor overflow in float32
     large = base.numerical_rank >= SINGLE_PRECISION_RANK and _trailing(base) <= base.numerical_rank // 4
-    single = ordinary and large and W_base.dtype != torch.float64
+    single = ordinary and large and W_base.dtype != torch.float64 and not exact
     for work in (torch.float32, torch.float64) if single else (torch.float64,):
         rest, rest_norm, rounded = _rest(W_base, W_post, scale, work, dtype)
         T, rest = tall(W_base.to(work)), tall(rest)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from rotoscale.decomposition import Decomposition, tall
-from rotoscale.linalg import as_matrix, product
+from rotoscale.linalg import as_matrix, eigenvalues, product
 
 HELD = 0.9
 
@@ -24,15 +24,18 @@ class ChangeSpectrum:
     """Share of |dW|^2 in the leading k."""
 
 
-def change_spectrum(
-    W_base: torch.Tensor, W_post: torch.Tensor, k: int, device: str | torch.device = "cpu"
-) -> ChangeSpectrum | None:
-    """Spectrum of `W_post - W_base` (m x n), values only; None where nothing changed.
-
-    Energies are the eigenvalues of the Gram matrix of the difference, which needs no accuracy in small ones.
-    """
+def change_gram(W_base: torch.Tensor, W_post: torch.Tensor, device: str | torch.device = "cpu") -> torch.Tensor:
+    """`dT^T dT` (r x r, float64) of the change dT in the tall orientation, r = min(m, n)."""
     T = tall(as_matrix(W_post, device) - as_matrix(W_base, device))
-    energy = eigenvalues(product(T.T, T)).flip(0).clamp_(min=0)
+    return product(T.T, T)
+
+
+def change_spectrum(gram: torch.Tensor, k: int) -> ChangeSpectrum | None:
+    """Spectrum of a change from its Gram matrix (r x r), values only; None where nothing changed.
+
+    Energies are the eigenvalues of the Gram matrix, of which no small one needs to be accurate.
+    """
+    energy = eigenvalues(gram).flip(0).clamp_(min=0)
     total = float(energy.sum())
     if not total:
         return None
@@ -63,15 +66,6 @@ def leading_vectors(decomposition: Decomposition, W: torch.Tensor, k: int) -> tu
         return short, decomposition.long[:, :k].double()
     T = tall(as_matrix(W, short.device))
     return short, product(T, short) / decomposition.singular_values[:k]
-
-
-def eigenvalues(G: torch.Tensor) -> torch.Tensor:
-    """Eigenvalues (n,) ascending of a symmetric float64 matrix, without its vectors."""
-    import scipy.linalg
-
-    if G.device.type != "cpu":
-        return torch.linalg.eigvalsh(G)
-    return torch.from_numpy(scipy.linalg.eigh(G.numpy(), eigvals_only=True, driver="evd", check_finite=False))
 
 
 def _sine(X: torch.Tensor, Y: torch.Tensor) -> float:

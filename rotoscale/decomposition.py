@@ -16,14 +16,19 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from rotoscale.linalg import EPSILON, as_matrix, full_svd, product, symmetric_eigen, working_device
+from rotoscale.linalg import (
+    EPSILON,
+    as_matrix,
+    eigenvalues,
+    full_svd,
+    product,
+    singular_values_of,
+    symmetric_eigen,
+    working_device,
+)
 
 ORTHOGONALITY_TOLERANCE = 1e-6
 """Largest entry of `U^T U - I` accepted from the fast route (an NF error of at most about the same size)."""
-
-SINGLE_PRECISION_CONDITION = 1e3
-"""Up to this condition long vectors of a float32 product, and overlaps made of them, cost less than 1e-4 in the last
-component and less than 1e-6 in NF."""
 
 _CHECKED_TAIL = 32
 _RESIDUAL_PROBES = 16
@@ -31,7 +36,7 @@ _RESIDUAL_PROBES = 16
 
 @dataclass(frozen=True)
 class Decomposition:
-    """Factors of one matrix W (m x n), r = min(m, n), in float64 (kept long vectors may be float32).
+    """Factors of one matrix W (m x n), r = min(m, n), in float64.
 
     short: vectors of the shorter side (r x r, columns): V for tall and square W, U for wide W.
     long: vectors of the longer side (max(m, n) x r), or None when they are to be had as `T short / s`.
@@ -52,9 +57,8 @@ class Decomposition:
 
     @property
     def numerical_rank(self) -> int:
-        """Number of components with `s > max(m, n) eps s[0]`; the others have no defined vectors (METHODS 2)."""
-        s = self.singular_values
-        return int((s > max(self.shape) * EPSILON * s[0]).sum())
+        """Components with `s > max(m, n) eps s[0]`; the others have no vectors (docs/methods.md, section 2)."""
+        return numerical_rank(self.singular_values, self.shape)
 
     @property
     def condition(self) -> float:
@@ -80,13 +84,6 @@ class Decomposition:
         s = self.singular_values
         return product(T, self.short).mul_(torch.where(s > 0, 1 / s, 0.0))
 
-    def single_long_vectors(self, W: torch.Tensor) -> torch.Tensor:
-        """The same in float32; where the condition of W allows it, from a float32 product, at half the cost."""
-        if self.long is not None or self.condition > SINGLE_PRECISION_CONDITION:
-            return self.long_vectors(W).float()
-        T = tall(W.detach().to(self.short.device, torch.float32))
-        return product(T, (self.short / self.singular_values).float())
-
     def left(self, W: torch.Tensor) -> torch.Tensor:
         """Left singular vectors U (m x r, columns)."""
         return self.short if self.wide else self.long_vectors(W)
@@ -94,6 +91,29 @@ class Decomposition:
     def right(self, W: torch.Tensor) -> torch.Tensor:
         """Right singular vectors V (n x r, columns)."""
         return self.long_vectors(W) if self.wide else self.short
+
+
+@dataclass(frozen=True)
+class OnlyValues:
+    """Singular values (r,) of one matrix (m x n), descending, in float64, where nobody needs its vectors."""
+
+    shape: tuple[int, int]
+    singular_values: torch.Tensor
+    kernel: str
+
+    @property
+    def numerical_rank(self) -> int:
+        """As that of `Decomposition`."""
+        return numerical_rank(self.singular_values, self.shape)
+
+    def to(self, device: torch.device | str) -> OnlyValues:
+        """The same values on the working device of `device`."""
+        return replace(self, singular_values=self.singular_values.to(working_device(device)))
+
+
+def numerical_rank(s: torch.Tensor, shape: tuple[int, int]) -> int:
+    """How many singular values s (r,) of an m x n matrix are above `max(m, n) eps s[0]`."""
+    return int((s > max(shape) * EPSILON * s[0]).sum())
 
 
 def tall(W: torch.Tensor) -> torch.Tensor:
@@ -113,6 +133,22 @@ def decompose(W: torch.Tensor, device: torch.device | str = "cpu") -> Decomposit
     T = tall(W)
     shape = (W.shape[0], W.shape[1])
     return _by_gram(T, shape) or _by_full_svd(T, shape)
+
+
+def only_values(W: torch.Tensor, device: torch.device | str = "cpu") -> OnlyValues:
+    """Singular values of `W` (m x n, any floating dtype) to the accuracy of `decompose`, at about half its cost.
+
+    The Gram matrix gives them where it has not lost the smallest ones, a bidiagonal reduction of W elsewhere.
+
+    Raises MatrixError when W is not a finite, non-empty matrix.
+    """
+    W = as_matrix(W, device)
+    T = tall(W)
+    shape = (W.shape[0], W.shape[1])
+    values = eigenvalues(product(T.T, T)).flip(0)
+    if float(values[-1]) > EPSILON / ORTHOGONALITY_TOLERANCE * float(values[0]):
+        return OnlyValues(shape, values.sqrt(), "gram-values")
+    return OnlyValues(shape, singular_values_of(T), "svd-values")
 
 
 def _by_gram(T: torch.Tensor, shape: tuple[int, int]) -> Decomposition | None:

@@ -2,7 +2,7 @@
 
 A difference counts when its p-value is below LEVEL after Holm's correction over the tasks of that comparison. What is
 not significant is called "no difference shown", never "no difference". A broken model proves something only beside the
-same break of noise of the same size (METHODS 3, trap), so the sentence on disruption always reads both.
+same break of noise of the same size (docs/methods.md, section 3), so the sentence on disruption always reads both.
 """
 
 from __future__ import annotations

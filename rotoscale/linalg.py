@@ -54,6 +54,20 @@ def symmetric_eigen(G: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(values), torch.from_numpy(vectors)
 
 
+def eigenvalues(G: torch.Tensor) -> torch.Tensor:
+    """Eigenvalues (n,) ascending of a symmetric float64 matrix, without its vectors."""
+    if G.device.type != "cpu":
+        return torch.linalg.eigvalsh(G)
+    return torch.from_numpy(scipy.linalg.eigh(G.numpy(), eigvals_only=True, driver="evd", check_finite=False))
+
+
+def singular_values_of(T: torch.Tensor) -> torch.Tensor:
+    """Singular values (r,) descending of a float64 matrix, without its vectors."""
+    if T.device.type != "cpu":
+        return torch.linalg.svdvals(T)
+    return torch.from_numpy(scipy.linalg.svdvals(T.numpy(), check_finite=False))
+
+
 def full_svd(T: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Thin SVD `T = U diag(s) V^T` in float64: U (m x r), s (r,) descending, V (n x r).
 

@@ -1,87 +1,186 @@
-"""Everything that is measured of one pair of matrices, in one call: change, scale, rotation and nulls."""
+"""Everything that is measured of one pair of matrices, in two depths (docs/methods.md, sections 1, 2, 2b and 6).
+
+Standard depth needs the base's vectors and the post model's singular values: change, scale, agreement and the energy
+budget. Full depth adds what follows from the post model's own vectors.
+"""
 
 from __future__ import annotations
 
-import math
 import statistics
 from dataclasses import asdict, dataclass, replace
 
 import torch
 
+from rotoscale.agreement import agreement_of, full_agreement
+from rotoscale.agreement_statistics import FULL, STANDARD, AgreementStatistics
 from rotoscale.change import row_change, tensor_change
-from rotoscale.decomposition import Decomposition, decompose
-from rotoscale.null import gaussian_perturbation, null_draws, null_nf
+from rotoscale.change_in_base import ChangeInBase, change_in_base
+from rotoscale.decomposition import Decomposition, OnlyValues
+from rotoscale.energy_budget import leading
+from rotoscale.noise_null import noise_nf, scale_under_noise
+from rotoscale.null import null_nf, unrelated_nf
 from rotoscale.pair import MatrixPair
-from rotoscale.rotation import nf_of, rotation_statistics
+from rotoscale.rotation import no_rotation, rotation_statistics
 from rotoscale.scale import scale_statistics
 from rotoscale.statistics import RotationStatistics, ScaleStatistics, TensorChange
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairStatistics:
-    """What is known of one pair of matrices."""
+    """What is known of one pair of matrices; `agreement.depth` says how deep it was looked at."""
 
     scale: ScaleStatistics
+    agreement: AgreementStatistics
     rotation: RotationStatistics
     change: TensorChange
 
 
 def pair_statistics(
-    base: torch.Tensor, post: torch.Tensor, base_factors: Decomposition, post_factors: Decomposition
+    base: torch.Tensor,
+    post: torch.Tensor,
+    base_factors: Decomposition,
+    post_factors: Decomposition,
+    *,
+    seed: int = 0,
+    null_draws: int = 0,
 ) -> PairStatistics:
-    """Statistics of `base` and `post` (both m x n) with their decompositions (docs/methods.md, sections 1, 2 and 6).
+    """Statistics of `base` and `post` (both m x n) at full depth, with their decompositions.
 
-    The null is the analytic one; `with_simulated_null` adds the other.
+    `seed`: of sign flips and noise. `null_draws`: draws of a simulated null of NF, each an r x r eigenproblem; without,
+    the null is the analytic one. The q values of agreement need all matrices of a model (`multiple.corrected`).
 
-    Raises MatrixError when the shapes differ.
+    Raises MatrixError when the shapes differ or an entry is not finite.
     """
-    change = tensor_change(base, post)
-    scale = scale_statistics(base_factors.singular_values, post_factors.singular_values)
-    pair = MatrixPair(base, post, base_factors, post_factors)
-    rotation = rotation_statistics(pair, scale.alpha_least_squares)
-    rotation = replace(rotation, **asdict(row_change(base, post)))
-    if pair.is_unchanged:
-        rotation = replace(rotation, base_error=0.0, relative_change=0.0, nf_null=0.0)
-    else:
-        post_norm = float(post_factors.singular_values.norm())
-        null = null_nf(base_factors.singular_values[: base_factors.numerical_rank], change.norm, base_factors.shape)
-        rotation = replace(
+    change = change_in_base(base_factors, base, post)
+    found = standard_statistics(base, post, base_factors, post_factors, seed=seed, change=change)
+    return full_statistics(
+        found, base, post, base_factors, post_factors, seed=seed, null_draws=null_draws, change=change
+    )
+
+
+def standard_statistics(
+    base: torch.Tensor,
+    post: torch.Tensor,
+    base_factors: Decomposition,
+    post_values: OnlyValues | Decomposition,
+    *,
+    seed: int = 0,
+    change: ChangeInBase | None = None,
+) -> PairStatistics:
+    """Statistics of `base` and `post` (both m x n) at standard depth: the base's factors, the post model's values.
+
+    `change` is that in the base's vectors where it is known already. What the post model's vectors would say is missing
+    in `rotation`.
+
+    Raises MatrixError when the shapes differ or an entry is not finite.
+    """
+    moved = tensor_change(base, post)
+    if moved.norm == 0:
+        return replace(unchanged_statistics(base_factors), change=moved)
+    scale = scale_statistics(base_factors.singular_values, post_values.singular_values)
+    if base_factors.numerical_rank:
+        noise = scale_under_noise(base_factors, moved.norm, seed, base)
+        names = ("ratio_cv", "unexplained", "alpha_top", "alpha_bottom")
+        scale = replace(scale, **{f"{name}_noise": getattr(noise, name) for name in names})
+    rank = min(base_factors.numerical_rank, post_values.numerical_rank)
+    post_norm = float(torch.linalg.vector_norm(post_values.singular_values))
+    rotation = RotationStatistics(
+        numerical_rank=rank,
+        nf_unrelated=unrelated_nf(base_factors.shape, rank),
+        relative_change=moved.relative_change,
+        base_error=moved.norm / post_norm if post_norm else None,
+        **asdict(row_change(base, post)),
+    )
+    if change is None:
+        change = change_in_base(base_factors, base, post)
+    return PairStatistics(scale=scale, agreement=agreement_of(change, seed=seed), rotation=rotation, change=moved)
+
+
+def full_statistics(
+    standard: PairStatistics,
+    base: torch.Tensor,
+    post: torch.Tensor,
+    base_factors: Decomposition,
+    post_factors: Decomposition,
+    *,
+    seed: int = 0,
+    null_draws: int = 0,
+    change: ChangeInBase | None = None,
+) -> PairStatistics:
+    """The statistics of standard depth with what the post model's vectors add; as `pair_statistics`."""
+    if standard.change.norm == 0:
+        return replace(unchanged_statistics(base_factors, FULL), change=standard.change)
+    pair = MatrixPair(base, post, base_factors, post_factors, change)
+    rotation = rotation_statistics(pair, standard.scale.alpha_least_squares)
+    known = asdict(standard.rotation)
+    of_overlaps = {name: value for name, value in asdict(rotation).items() if value not in (None, [])}
+    rotation = RotationStatistics(**{**known, **of_overlaps})
+    norm = standard.change.norm
+    s = base_factors.singular_values[: base_factors.numerical_rank]
+    null = null_nf(s, norm, base_factors.shape)
+    rotation = replace(rotation, nf_null=null, nf_over_null=_over(rotation.nf, null))
+    if null_draws:
+        rotation = _with_simulated_null(rotation, base, base_factors, norm, seed, null_draws)
+    gram = pair.change_gram if pair.rank else None
+    row = full_agreement(standard.agreement, base_factors, base, post_factors, post, gram)
+    return replace(standard, rotation=rotation, agreement=row)
+
+
+def unchanged_statistics(factors: Decomposition, depth: str = STANDARD) -> PairStatistics:
+    """Statistics of a matrix beside itself: exact zeros and ones, whatever the arithmetic, and no arithmetic."""
+    s, rank = factors.singular_values, factors.numerical_rank
+    norm = float(torch.linalg.vector_norm(s))
+    there, full = bool(norm), depth == FULL
+    rotation = no_rotation(rank, factors.shape) if full else RotationStatistics(numerical_rank=rank)
+    k = leading(rank)
+    return PairStatistics(
+        scale=scale_statistics(s, s),
+        agreement=AgreementStatistics(
+            depth=depth, numerical_rank=rank, principal_k=k, principal_angle=0.0 if full and k else None
+        ),
+        rotation=replace(
             rotation,
-            base_error=change.norm / post_norm if post_norm else None,
-            relative_change=change.relative_change,
-            nf_null=null,
-            nf_over_null=_over(rotation.nf, null),
-        )
-    return PairStatistics(scale=scale, rotation=rotation, change=change)
+            nf_unrelated=unrelated_nf(factors.shape, rank),
+            nf_null=0.0 if full else None,
+            relative_change=0.0 if there else None,
+            base_error=0.0 if there else None,
+            row_norm_ratio=1.0 if there else None,
+            row_cosine=1.0 if there else None,
+        ),
+        change=TensorChange(
+            relative_change=0.0 if there else None,
+            cosine=1.0 if there else None,
+            identical_share=1.0,
+            largest_change=0.0,
+            base_norm=norm,
+        ),
+    )
 
 
-def with_simulated_null(found: PairStatistics, base: torch.Tensor, factors: Decomposition, seed: int) -> PairStatistics:
-    """The same beside NF of `base` (m x n) with Gaussian noise of the change's norm added to it, drawn from `seed` on.
-
-    Each draw costs a decomposition. Of an unchanged or a zero base there is nothing to simulate.
-    """
-    if found.change.norm == 0 or factors.numerical_rank == 0:
-        return found
-    draws = null_draws(factors.shape)
-    cap = math.inf if found.rotation.nf_unrelated is None else found.rotation.nf_unrelated
-    simulated = [min(_nf_of_noise(base, factors, found.change.norm, seed + draw), cap) for draw in range(draws)]
-    median = statistics.median(simulated)
-    rotation = replace(
-        found.rotation,
+def _with_simulated_null(
+    rotation: RotationStatistics,
+    base: torch.Tensor,
+    factors: Decomposition,
+    norm: float,
+    seed: int,
+    draws: int,
+) -> RotationStatistics:
+    """Beside NF of the base with noise of the change's norm, simulated from `seed` on; nothing for a zero base."""
+    simulated = [noise_nf(factors, norm, seed + draw, base) for draw in range(draws)]
+    known = [min(nf, unrelated_nf(factors.shape, factors.numerical_rank)) for nf in simulated if nf is not None]
+    if not known:
+        return rotation
+    median = statistics.median(known)
+    return replace(
+        rotation,
         nf_null_simulated=median,
-        nf_null_low=min(simulated) if draws > 1 else None,
-        nf_null_high=max(simulated) if draws > 1 else None,
+        nf_null_low=min(known) if draws > 1 else None,
+        nf_null_high=max(known) if draws > 1 else None,
         null_draws=draws,
         null_seed=seed,
-        nf_over_null=_over(found.rotation.nf, median or found.rotation.nf_null),
+        nf_over_null=_over(rotation.nf, median),
     )
-    return replace(found, rotation=rotation)
 
 
 def _over(nf: float | None, null: float | None) -> float | None:
     return nf / null if null and nf is not None else None
-
-
-def _nf_of_noise(base: torch.Tensor, factors: Decomposition, norm: float, seed: int) -> float:
-    noisy = gaussian_perturbation(base, norm, seed)
-    return nf_of(MatrixPair(base, noisy, factors, decompose(noisy, factors.short.device)))

@@ -14,10 +14,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from rotoscale.change_spectrum import eigenvalues
-from rotoscale.decomposition import Decomposition, decompose
-from rotoscale.linalg import as_matrix, product, symmetric_eigen
+from rotoscale.decomposition import Decomposition, decompose, only_values
+from rotoscale.linalg import as_matrix, eigenvalues, product, symmetric_eigen
 from rotoscale.scale import ScaleStatistics, scale_statistics
+
+_SMALL = 0.1
+"""Noise up to this share of the base has its own products in float32: they are that much smaller than the base's."""
 
 
 def noise_nf(base: Decomposition, change_norm: float, seed: int, W_base: torch.Tensor) -> float | None:
@@ -34,9 +36,14 @@ def noise_nf(base: Decomposition, change_norm: float, seed: int, W_base: torch.T
 def noise_singular_values(base: Decomposition, change_norm: float, seed: int, W_base: torch.Tensor) -> torch.Tensor:
     """Singular values (r,), descending, of `W_base + G`, G one Gaussian draw with `|G|_F = change_norm`."""
     if base.numerical_rank < min(base.shape):
-        return decompose(_noisy(W_base, change_norm, seed), base.short.device).singular_values
-    inside, outside = noise_in_base(base, change_norm, seed)
-    return eigenvalues(_gram(inside, outside)).flip(0).clamp_(min=0).sqrt()
+        return only_values(_noisy(W_base, change_norm, seed), base.short.device).singular_values
+    s = base.singular_values
+    G, R = _draw(base, change_norm, seed)
+    small = change_norm <= _SMALL * float(torch.linalg.vector_norm(s))
+    noise = _gram(*(X.float() for X in (G, R))).double() if small else _gram(G, R)
+    crossed = G.mul_(s[:, None])
+    noise.add_(crossed).add_(crossed.T).diagonal().add_(s.square())  # diag(s)^2 + diag(s) G + G^T diag(s) + noise
+    return eigenvalues(noise).flip(0).clamp_(min=0).sqrt()
 
 
 def scale_under_noise(base: Decomposition, change_norm: float, seed: int, W_base: torch.Tensor) -> ScaleStatistics:
@@ -49,16 +56,21 @@ def noise_in_base(base: Decomposition, change_norm: float, seed: int) -> tuple[t
 
     Drawn on the CPU from `seed`, and scaled so that `|G_1|^2 + |R|^2 = change_norm^2`.
     """
-    s, r = base.singular_values, len(base.singular_values)
+    G, R = _draw(base, change_norm, seed)
+    G.diagonal().add_(base.singular_values)
+    return G, R
+
+
+def _draw(base: Decomposition, change_norm: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """G_1 and R of one draw."""
+    r = len(base.singular_values)
     generator = np.random.default_rng(seed)
     inside = generator.standard_normal((r, r))
     freedom = max(base.shape) - r
     outside = np.triu(generator.standard_normal((min(freedom, r), r)), 1)
     np.fill_diagonal(outside, np.sqrt(generator.chisquare(freedom - np.arange(len(outside)))))
     size = change_norm / (np.square(inside).sum() + np.square(outside).sum()) ** 0.5
-    G, R = (torch.from_numpy(X).mul_(size).to(s.device) for X in (inside, outside))
-    G.diagonal().add_(s)
-    return G, R
+    return tuple(torch.from_numpy(X).mul_(size).to(base.short.device) for X in (inside, outside))  # type: ignore[return-value]
 
 
 def nf_in_base(inside: torch.Tensor, outside: torch.Tensor) -> float:

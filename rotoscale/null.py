@@ -2,7 +2,8 @@
 
 Any small change of a matrix rotates its left and right singular vectors together, because the shared part of the
 rotation is divided by a difference of singular values and the mismatch only by their sum. NF alone therefore proves
-nothing: it is read against the NF of Gaussian noise of the same Frobenius norm, by formula and by simulation.
+nothing. Beside it stands the NF of Gaussian noise of the same Frobenius norm, by formula here, and by simulation in the
+base's own basis (`noise_null`) where asked for.
 """
 
 from __future__ import annotations
@@ -10,21 +11,6 @@ from __future__ import annotations
 import torch
 
 _ROWS_AT_A_TIME = 1024
-_SMALL = 2e8
-_DRAWS = {"small": 5, "square": 3, "large": 1}
-
-
-def null_draws(shape: tuple[int, int]) -> int:
-    """Draws of a simulated null: as many as the scatter of one asks for and the size of the matrix allows.
-
-    The NF of noise on a rectangular matrix scatters by about 1/r of its value. On a square one it hangs on the few
-    smallest singular values, which nearly vanish, and scatters by a twentieth to a quarter whatever the size
-    (measured on Gaussian matrices of 256 to 896 rows).
-    """
-    m, n = shape
-    if m * n * min(shape) <= _SMALL:
-        return _DRAWS["small"]
-    return _DRAWS["square"] if m == n else _DRAWS["large"]
 
 
 def unrelated_nf(shape: tuple[int, int], rank: int) -> float:
@@ -42,7 +28,7 @@ def null_nf(s_base: torch.Tensor, change_norm: float, shape: tuple[int, int]) ->
     `sqrt((2 e^2 / r) sum_{i != j} (s_i + s_j)^-2)` with `e^2 = |dW|_F^2 / (m n)`; s_base (r,) holds the base's
     singular values. Capped at the unrelated level, which first-order theory does not know of. Good to a few per cent
     where s_min / s_max > 0.1; up to 2.2 times too high for badly conditioned matrices, about a fifth too low for
-    small rectangular ones: prefer the simulated null where there is one.
+    small rectangular ones.
     """
     r = s_base.numel()
     cap = unrelated_nf(shape, r)

@@ -1,27 +1,32 @@
 """One matrix in two models, with everything that statistics and recipes ask of the pair, worked out on first use.
 
-With T the tall orientation, L and S its long and short vectors (see `Decomposition`) and `T_p = T_b + D`, the overlap
+With T the tall orientation, L and S its long and short vectors (see `Decomposition`) and `T_p = T_b + dT`, the overlap
 of the long side's vectors is
 
-    L_b^T L_p = L_b^T T_p S_p / s_p = diag(s_b) (S_b^T S_p) / s_p + L_b^T D S_p / s_p.
+    L_b^T L_p = L_b^T T_p S_p / s_p = (diag(s_b) + L_b^T dT S_b) (S_b^T S_p) / s_p,
 
-A small change goes by the second form, in which the rounding of the large product is relative to the change.
+because S_b is a whole basis. `L_b^T dT S_b` is the change in the base's vectors (`change_in_base`), which agreement
+needs as well: no vector of the long side is formed, and rounding is relative to the change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
 import torch
 
-from rotoscale.decomposition import SINGLE_PRECISION_CONDITION, Decomposition, tall
+from rotoscale.change_in_base import ChangeInBase, change_in_base
+from rotoscale.decomposition import Decomposition
 from rotoscale.errors import MatrixError
 from rotoscale.linalg import as_matrix, product
 
 _ROWS = 64
+
+SINGLE_PRECISION_CONDITION = 1e3
+"""Up to this condition, times the relative change, a change brought into the base's vectors in float32 costs the
+overlaps less than 1e-4 in the last component and less than 1e-6 in NF."""
 
 
 def row_blocks(*matrices: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
@@ -45,7 +50,8 @@ class MatrixPair:
 
     r is the smaller numerical rank of the two: components beyond it have no defined vectors (docs/methods.md, section
     2). A recipe replaces the first r components; what is left of its own model's matrix, `rest_of_base` or
-    `rest_of_post`, stays. A pair may be made without factors for what needs none.
+    `rest_of_post`, stays. A pair may be made without factors for what needs none, and with the `change` in the base's
+    vectors where it is known already.
 
     Raises MatrixError when the two shapes differ.
     """
@@ -56,6 +62,7 @@ class MatrixPair:
         post: torch.Tensor,
         base_factors: Decomposition | None = None,
         post_factors: Decomposition | None = None,
+        change: ChangeInBase | None = None,
     ) -> None:
         if base.shape != post.shape:
             raise MatrixError(
@@ -64,6 +71,7 @@ class MatrixPair:
         self.given = (base, post)
         self._base_factors = base_factors
         self._post_factors = post_factors
+        self._known_change = change
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -145,58 +153,50 @@ class MatrixPair:
     def long_overlap(self) -> torch.Tensor:
         """L_b^T L_p (r x r), of the vectors of the longer side.
 
-        The post model's are formed only where they are kept, which is where it is too badly conditioned for products
-        with `S_p / s_p`.
+        Where the post model's are kept, which is where it is too badly conditioned for products with `S_p / s_p`, or
+        where a component has no vectors, those of both sides are formed.
         """
         if self.is_unchanged:
             return self._identity()
-        post = self.post_factors
-        if post.long is not None:
-            return product(self._base_long.T, post.long[:, : self.rank].double())
-        if self.is_small_change:
+        if self._spans:
             return (self.s_base[:, None] * self.short_overlap + self.change_between) / self.s_post
-        return self._seen_from_base(tall(self.given[1].detach().to(self._device, self.precision))) / self.s_post
+        long = self.post_factors.long_vectors(self.post)[:, : self.rank].double()
+        return product(self._base_long.T, long)
+
+    @property
+    def _spans(self) -> bool:
+        """Whether both sides' short vectors are a whole basis, and the post model's long ones are `T_p S_p / s_p`."""
+        return self.rank == min(self.shape) and self.post_factors.long is None
 
     @cached_property
     def is_small_change(self) -> bool:
         """Whether the change is small beside even the smallest singular value of a pair of full numerical rank.
 
-        Then what it adds to the long side's overlap is best computed by itself. A larger change divided by a small
-        singular value would multiply the rounding of kept vectors.
+        Then leak and the formula's error are sums over the change, not differences of numbers near one.
         """
-        if self.rank < min(self.shape) or self.post_factors.long is not None:
-            return False
-        return self.change_norm <= float(self.s_post[-1]) * self.rank**0.5
+        return self._spans and self.change_norm <= float(self.s_post[-1]) * self.rank**0.5
 
     @cached_property
     def change_between(self) -> torch.Tensor:
-        """L_b^T D S_p (r x r, float64): the change between the base's long and the post's short vectors."""
-        return self._seen_from_base(self.change(self.precision))
+        """L_b^T dT S_p (r x r, float64): the change between the base's long and the post's short vectors."""
+        D = self.change.D.T if self.base_factors.wide else self.change.D
+        return product(D.contiguous(), self.short_overlap)
 
-    def _seen_from_base(self, T: torch.Tensor) -> torch.Tensor:
-        """L_b^T T S_p (r x r, float64) of a tall T (max(m, n) x min(m, n))."""
-        kept = self.base_factors.long
-        long = self._base_long if kept is None else kept[:, : self.rank]
-        short = self.post_factors.short[:, : self.rank]
-        return product(product(long.to(T.dtype).T, T), short.to(T.dtype)).double()
-
-    @property
-    def precision(self) -> torch.dtype:
-        """float32 for products with the base's long vectors where these are kept in it and both matrices are well
-        conditioned: the rounding stays below what the vectors themselves are good for. float64 elsewhere.
-        """
+    @cached_property
+    def change(self) -> ChangeInBase:
+        """The change in the base's vectors; in float64 where the singular values it is divided by are small."""
         base, post = self._decompositions
-        kept = base.long is not None and base.long.dtype == torch.float32
-        single = kept and max(base.condition, post.condition) <= SINGLE_PRECISION_CONDITION
-        return torch.float32 if single else torch.float64
+        known = self._known_change
+        norm = float(torch.linalg.vector_norm(self.spectra[0]))
+        exact = max(base.condition, post.condition) * self.change_norm > SINGLE_PRECISION_CONDITION * norm
+        if known is not None and not (exact and known.T.dtype != torch.float64):
+            return known
+        return change_in_base(base, *self.given, exact=exact)
 
-    def change(self, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-        """`D = T_p - T_b` of the tall orientation (max(m, n) x min(m, n)): differences in float64, then rounded."""
-        base, post = (W.detach().to(self._device) for W in self.given)
-        difference = torch.empty(self.shape, dtype=dtype, device=self._device)
-        for rows, b, p in row_blocks(difference, base, post):
-            rows.copy_(p.double() - b.double())
-        return tall(difference)
+    @cached_property
+    def change_gram(self) -> torch.Tensor:
+        """`dT^T dT` (min(m, n) squared, float64)."""
+        return self.change.gram()
 
     @cached_property
     def of_base(self) -> Factors:
@@ -238,10 +238,7 @@ class MatrixPair:
     @cached_property
     def _base_long(self) -> torch.Tensor:
         """The base's long vectors (max(m, n) x r) in float64."""
-        factors = self.base_factors
-        if factors.long is not None and factors.long.dtype != torch.float64:
-            factors = replace(factors, long=None)  # those kept in float32 are not good enough
-        return factors.long_vectors(self.base)[:, : self.rank].contiguous()
+        return self.base_factors.long_vectors(self.base)[:, : self.rank].contiguous()
 
     def _identity(self) -> torch.Tensor:
         return torch.eye(self.rank, dtype=torch.float64, device=self._device)

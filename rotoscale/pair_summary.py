@@ -35,6 +35,8 @@ class PairSummary:
     alpha: float | None = None
     alpha_p05: float | None = None
     alpha_p95: float | None = None
+    ratio_cv: float | None = None
+    ratio_cv_noise: float | None = None
     with_tau: int = 0
     tau_median: float | None = None
     tau_largest: float | None = None
@@ -54,7 +56,8 @@ def summarise(rows: Sequence[Mapping[str, Any]], dtype: str | None = None) -> Pa
     """The numbers of a pair from one row per principal matrix, columns named as in the warehouse's tables.
 
     Looked at: matrix, the columns of `agreement` (with q values), relative_change, cosine, identical_share,
-    alpha_least_squares, nf and nf_unrelated; any of them may be missing. `dtype` is the post model's, `bfloat16`.
+    alpha_least_squares, ratio_cv, ratio_cv_noise, nf and nf_unrelated; any of them may be missing. `dtype` is the post
+    model's, `bfloat16`.
     """
     changed = [row for row in rows if row.get("relative_change") != 0]
     taus = [row for row in changed if row.get("tau") is not None]
@@ -74,6 +77,8 @@ def summarise(rows: Sequence[Mapping[str, Any]], dtype: str | None = None) -> Pa
         alpha=_median(alphas),
         alpha_p05=_quantile(alphas, 0.05),
         alpha_p95=_quantile(alphas, 0.95),
+        ratio_cv=_median(_known(changed, "ratio_cv")),
+        ratio_cv_noise=_median(_known(changed, "ratio_cv_noise")),
         with_tau=len(taus),
         tau_median=_median(_known(taus, "tau")),
         tau_largest=max(_known(taus, "tau"), default=None),

@@ -91,9 +91,9 @@ def nearest_rotation(X: torch.Tensor, *, bound: float = 1.0, single: bool = Fals
 
 
 def nf_without_svd(W_base: torch.Tensor, W_post: torch.Tensor) -> float:
-    """NF of two full-rank matrices (m x n) from their polar factors alone (METHODS 2, SVD-free identity).
+    """NF of two full-rank matrices (m x n) from their polar factors alone (docs/methods.md, section 2).
 
-    `|I_orth - I|_F^2 = |P_b P_p^T|_F^2 - 2 <P_b, P_p> + r` with the shorter side first.
+    No singular vectors are needed: `|I_orth - I|_F^2 = |P_b P_p^T|_F^2 - 2 <P_b, P_p> + r` with the shorter side first.
 
     Raises MatrixError when the shapes differ or either matrix is rank-deficient.
     """

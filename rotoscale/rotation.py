@@ -32,10 +32,8 @@ def rotation_statistics(pair: MatrixPair, alpha: float | None) -> RotationStatis
     """
     r = pair.rank
     unrelated = unrelated_nf(pair.shape, r)
-    if r == 0:
-        return RotationStatistics(numerical_rank=0, nf_unrelated=unrelated, picture_size=0)
-    if pair.is_unchanged and alpha in (None, 1.0):
-        return _no_rotation(r, unrelated)
+    if r == 0 or (pair.is_unchanged and alpha in (None, 1.0)):
+        return no_rotation(r, pair.shape)
     A, B = pair.A, pair.B
     # First, so that the formula's matrices and I_orth do not lie in memory together.
     error = None if alpha is None else formula_error(pair, alpha)
@@ -70,14 +68,16 @@ def rotation_statistics(pair: MatrixPair, alpha: float | None) -> RotationStatis
     )
 
 
-def _no_rotation(rank: int, unrelated: float) -> RotationStatistics:
-    """Statistics of a matrix beside itself."""
+def no_rotation(rank: int, shape: tuple[int, int]) -> RotationStatistics:
+    """Statistics of a matrix (m x n) beside itself; of rank 0, nothing."""
+    if rank == 0:
+        return RotationStatistics(numerical_rank=0, nf_unrelated=unrelated_nf(shape, 0), picture_size=0)
     size = min(PICTURE_SIZE, rank)
     return RotationStatistics(
         numerical_rank=rank,
         nf=0.0,
         orth_distance=0.0,
-        nf_unrelated=unrelated,
+        nf_unrelated=unrelated_nf(shape, rank),
         nf_top=0.0,
         nf_middle=0.0,
         nf_bottom=0.0,
@@ -98,7 +98,7 @@ def _no_rotation(rank: int, unrelated: float) -> RotationStatistics:
 
 
 def nf_of(pair: MatrixPair) -> float:
-    """NF alone, for a simulated null: `|A^T B - I|_F / sqrt(r)`."""
+    """NF alone: `|A^T B - I|_F / sqrt(r)`."""
     return _distance_to_identity(product(pair.A.T, pair.B)) / pair.rank**0.5
 
 
@@ -120,10 +120,10 @@ def leak(pair: MatrixPair) -> float:
         return 0.0
     if not pair.is_small_change:
         return max(0.0, 1 - float(pair.long_overlap.square().sum()) / pair.rank)
-    seen = product(pair.change(pair.precision), pair.post_factors.short.to(pair.precision))
-    whole = torch.linalg.vector_norm(seen, dim=0, dtype=torch.float64)
-    inside = torch.linalg.vector_norm(pair.change_between, dim=0)
-    return max(0.0, float(((whole.square() - inside.square()) / pair.s_post.square()).mean()))
+    short = pair.post_factors.short
+    whole = (short * product(pair.change_gram, short)).sum(0)  # |dT S_p|^2, column by column
+    inside = pair.change_between.square().sum(0)
+    return max(0.0, float(((whole - inside) / pair.s_post.square()).mean()))
 
 
 def formula_error(pair: MatrixPair, alpha: float) -> float | None:

@@ -1,4 +1,4 @@
-"""How post-training scaled the singular values of one matrix (METHODS 1, He and Cao).
+"""How post-training scaled the singular values of one matrix (docs/methods.md, section 1, He and Cao).
 
 Four estimators of the scale factor stand side by side because the source leaves the choice open; flatness says
 whether one factor describes the spectrum at all. A uniform factor below one is also what plain weight decay leaves.
@@ -16,7 +16,7 @@ NEGLIGIBLE = 1e-3
 
 
 def scale_statistics(s_base: torch.Tensor, s_post: torch.Tensor) -> ScaleStatistics:
-    """Scale of singular values `s_post` (r,) against `s_base` (r,), both descending (METHODS 1).
+    """Scale of singular values `s_post` (r,) against `s_base` (r,), both descending (docs/methods.md, section 1).
 
     `ratio` holds every component's s_post / s_base (None where the base's is zero). Median, mean, coefficient of
     variation (population form), percentiles and bands are taken over the components above NEGLIGIBLE; a band is the

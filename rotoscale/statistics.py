@@ -36,9 +36,15 @@ class Spectrum:
 class DecompositionQuality:
     """How a decomposition was made, and how good it is."""
 
-    residual: float | None = statistic("Relative reconstruction error of the factors, estimated with 16 random probes.")
-    orthogonality_error: float | None = statistic("Largest entry of |U^T U - I| over both sides' checked vectors.")
-    kernel: str | None = statistic("Route taken: gram-eigh (fast) or full-svd (badly conditioned matrices).")
+    residual: float | None = statistic(
+        "Relative reconstruction error of the factors, estimated with 16 random probes; empty for values alone."
+    )
+    orthogonality_error: float | None = statistic(
+        "Orthogonality of the vectors: largest |U^T U - I| found, by random probes and of the last ones entry by entry."
+    )
+    kernel: str | None = statistic(
+        "Route taken: gram-eigh (fast) or full-svd (badly conditioned); gram-values or svd-values without vectors."
+    )
     weight_hash: str | None = statistic("SHA-256 of the matrix, independent of how it is stored.")
     seconds: float | None = statistic("Time spent decomposing, by whoever did it first.")
 
@@ -60,6 +66,12 @@ class ScaleStatistics:
     alpha_top: float | None = statistic("Median ratio in the largest tenth of the singular values.")
     alpha_middle: float | None = statistic("Median ratio in the central tenth.")
     alpha_bottom: float | None = statistic("Median ratio in the smallest tenth.")
+    ratio_cv_noise: float | None = statistic(
+        "ratio_cv that noise of the change's size would have left (one draw); empty where nothing changed."
+    )
+    unexplained_noise: float | None = statistic("unexplained of that draw.")
+    alpha_top_noise: float | None = statistic("alpha_top of that draw.")
+    alpha_bottom_noise: float | None = statistic("alpha_bottom of that draw.")
     ratio: list[float | None] = statistic("s_post / s_base, component by component.", factory=list)
 
 
@@ -80,7 +92,8 @@ class RotationStatistics:
     """Rotation of a post-trained matrix against its base (docs/methods.md, section 2), beside what noise would show.
 
     Missing where the matrix has no singular vectors. `rotoscale.rotation_statistics` fills in what follows from the
-    overlaps; the change's size, its rows and the nulls are added by whoever knows them.
+    overlaps; the change's size, its rows and the nulls are added by whoever knows them. At standard depth, without the
+    post model's vectors, there are only the size and the rows.
     """
 
     numerical_rank: int | None = statistic("Components compared: the smaller numerical rank of the two.")
@@ -91,12 +104,12 @@ class RotationStatistics:
         "NF expected of Gaussian noise of the same norm, first-order theory, capped at unrelated."
     )
     nf_null_simulated: float | None = statistic(
-        "NF of the base plus Gaussian noise of the same norm, the median of null_draws draws."
+        "NF of the base plus Gaussian noise of the same norm, the median of null_draws draws; only where asked for."
     )
     nf_null_low: float | None = statistic("The smallest of those draws; none where there is one.")
     nf_null_high: float | None = statistic("The largest of those draws; none where there is one.")
     nf_over_null: float | None = statistic(
-        "NF over its null: about 1 is what noise does, below it a shared rotation, above it a split."
+        "NF over its null, the simulated one where asked for, else nf_null; read tau for a verdict."
     )
     nf_unrelated: float | None = statistic("NF of two unrelated matrices of this shape.")
     nf_top: float | None = statistic("NF of the leading block of components.")
@@ -121,7 +134,7 @@ class RotationStatistics:
         "Among the post's 10 leading left vectors, those with |cos| < 0.5 to every base vector."
     )
     null_draws: int | None = statistic(
-        "Draws of the simulated null: five for small matrices, three for square, one for the others."
+        "Draws of the simulated null (ROTOSCALE_NULL_DRAWS); empty where there are none."
     )
     null_seed: int | None = statistic(
         "Seed of the simulated null's first draw, the next ones following.", type="BIGINT"

@@ -6,7 +6,7 @@ CHECKPOINT = "checkpoint-1"
 DECOMPOSITION = "svd-1"
 """Change it whenever the same weights could give other factors."""
 
-COMPARISON = "pair-3"
+COMPARISON = "pair-4"
 """Change it whenever the same pair of matrices could give other statistics."""
 
 EDIT = "edit-3"

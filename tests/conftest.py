@@ -16,7 +16,7 @@ import pytest  # noqa: E402
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with tiny Llama checkpoints: base, tuned (really trained a few steps from it), stranger, and bad ones."""
+    """Folder with tiny Llama checkpoints: base, tuned (really trained a few steps from it), unrelated, and bad ones."""
     from tests.tiny import make_family
 
     return make_family(tmp_path_factory.mktemp("checkpoints"))

@@ -11,12 +11,12 @@ title: Tiny family
 models:
   - {{id: base, role: base, method: base, path: {0}/base}}
   - {{id: tuned, base: base, method: instruct, path: {0}/tuned}}
-  - {{id: stranger, base: base, role: unrelated, method: scratch, path: {0}/stranger}}
+  - {{id: unrelated, base: base, role: unrelated, method: scratch, path: {0}/unrelated}}
 """
 
 
 def make_family(folder: Path) -> Path:
-    """Base, tuned and stranger under `folder`, all loadable by transformers."""
+    """Base, tuned and unrelated under `folder`, all loadable by transformers."""
     import torch
 
     base = _llama(seed=0)
@@ -24,7 +24,7 @@ def make_family(folder: Path) -> Path:
     _save(base, folder / "base")
     _train(base, seed=2, steps=4, rate=3e-4)
     _save(base, folder / "tuned")
-    _save(_llama(seed=3).to(torch.bfloat16), folder / "stranger")
+    _save(_llama(seed=3).to(torch.bfloat16), folder / "unrelated")
     return folder
 
 

@@ -16,6 +16,9 @@ from rotoscale.claims import CLAIMS, Evidence
 FAMILY = "@"
 """Before a family's name in a key: no model's id can begin with it."""
 
+PAIR_TABLES = ("agreement", "scale_statistics", "rotation_statistics", "tensor_changes")
+"""What the reading of a descendant against its base is made of."""
+
 _READY = "ready"
 
 
@@ -44,6 +47,28 @@ def made_from(space: Workspace, key: str) -> list[Any]:
         for stored in models if _by_model(space, table) else space.tables.models(table):
             found.append((table, stored, _version(space, table, stored)))
     return found
+
+
+def pair_sentences(space: Workspace, key: str) -> list[dict[str, Any]]:
+    """Rows of `findings` on a descendant against its base; none of a family, or where they were not compared."""
+    from resources.warehouse.pair_rows import pair_rows
+    from resources.warehouse.pair_rows import pair_sentences as sentences_on
+    from rotoscale.claims.sentences import findings_on_pair
+
+    if key.startswith(FAMILY):
+        return []
+    entry = space.registry.model(key)
+    # Shapes are lists, and needed; the other tables' lists are whole spectra and pictures.
+    tables = {table: space.tables.read(table, key, lists=table == "tensor_changes") for table in PAIR_TABLES}
+    rows = pair_rows(key, entry.base or "", tables, space.facts(key)["dtype"])
+    if not rows.matrices:
+        return []
+    return findings_on_pair(entry.family, key, entry.base or "", sentences_on(rows), PAIR_TABLES)
+
+
+def pair_made_from(space: Workspace, key: str) -> list[Any]:
+    """What the rows on a descendant against its base were made from."""
+    return [] if key.startswith(FAMILY) else [(table, _version(space, table, key)) for table in PAIR_TABLES]
 
 
 def _wanted(space: Workspace, key: str) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.claims.evidence import pair_sentences
 from assets.freshness import shared_fingerprint
 from assets.groups import shared_assets
 from assets.materializing import WorkspaceResource
@@ -26,7 +27,7 @@ def findings(context: dg.AssetExecutionContext, workspace: WorkspaceResource) ->
                 waiting += 1
                 continue
             made_from = run.fingerprint(key)
-            rows = findings_on_claims(run.space.tables.read("claims", key))
+            rows = findings_on_claims(run.space.tables.read("claims", key)) + pair_sentences(run.space, key)
             run.write(key, {"findings": rows}, made_from)
             made += len(rows)
     return run.result({"sentences": made, "waiting": waiting, "removed": len(gone)})

@@ -22,12 +22,22 @@ def _inputs(space: Workspace, key: str) -> Any:
     return evidence.made_from(space, key)
 
 
+def _inputs_of_sentences(space: Workspace, key: str) -> Any:
+    return [evidence.made_from(space, key), evidence.pair_made_from(space, key)]
+
+
 GROUP = Group(
     "claims",
     shared=(
         SharedAsset("claims", versions.CLAIMS, after=READ, keys=evidence.keys, inputs=_inputs),
-        # The same inputs, so that both are out of date together; it reads the rows of `claims`.
-        SharedAsset("findings", versions.CLAIMS, after=("claims",), keys=evidence.keys, inputs=_inputs),
+        # What verdicts are made from, so that both are out of date together; the sentences read the rows of `claims`.
+        SharedAsset(
+            "findings",
+            versions.CLAIMS,
+            after=("claims", "rotation_statistics", "tensor_changes"),
+            keys=evidence.keys,
+            inputs=_inputs_of_sentences,
+        ),
     ),
     tables=TABLES,
 )

@@ -46,8 +46,8 @@ TABLES = (
         """
         family VARCHAR Model family.
         model_id VARCHAR Descendant that the sentence is about; empty for a family.
-        page VARCHAR Page of the dashboard on which it stands.
-        rank INTEGER Its place among the sentences of that page, counted from 0.
+        page VARCHAR claims (verdicts), or pair (the reading of a descendant against its base).
+        rank INTEGER Its place among those sentences, counted from 0.
         sentence VARCHAR The sentence.
         rests_on JSON Rows that it was read from: tables, each with the values that find its rows.
         """,

@@ -12,6 +12,12 @@ from resources.checkpoints import UNEXPLAINED
 LARGEST_RESIDUAL = 1e-6
 LARGEST_ORTHOGONALITY_ERROR = 2e-6
 
+LARGEST_BUDGET_ERROR = 1e-5
+"""Of shares that partly come from float32 products."""
+
+ROUNDING = 1e-9
+SHARES = ("share_scale", "share_diagonal", "share_shared", "share_apart", "share_outside")
+
 Rows = Sequence[dict[str, Any]]
 
 
@@ -26,13 +32,10 @@ def orthogonality(rows: Rows) -> dg.AssetCheckResult:
 
 
 def _bounded(check: str, name: str, rows: Rows, bound: float) -> dg.AssetCheckResult:
-    largest = max((row[name] for row in rows), default=None)
-    return _result(
-        check,
-        "decompositions",
-        largest is not None and largest <= bound,
-        {"matrices": len(rows), **({} if largest is None else {name: largest}), "bound": bound},
-    )
+    known = [row[name] for row in rows if row[name] is not None]  # values alone have neither
+    largest = max(known, default=None)
+    found = {"matrices": len(known), **({} if largest is None else {name: largest}), "bound": bound}
+    return _result(check, "decompositions", bool(rows) and (largest is None or largest <= bound), found, of=len(known))
 
 
 def positive_scale(rows: Rows) -> dg.AssetCheckResult:
@@ -58,6 +61,23 @@ def possible_nf(rows: Rows) -> dg.AssetCheckResult:
     return _result("possible_nf", "rotation_statistics", not impossible and not without_null, found, of=len(known))
 
 
+def possible_tau(rows: Rows) -> dg.AssetCheckResult:
+    """Tau lies between -1 and 1, and has its p values."""
+    known = [row for row in rows if row["tau"] is not None]
+    impossible = [row for row in known if not -1 - ROUNDING <= row["tau"] <= 1 + ROUNDING]
+    without = [row for row in known if any(not 0 < row[f"p_{tail}"] <= 1 for tail in ("together", "apart"))]
+    found = {"matrices": len(known), "impossible": len(impossible), "without_p": len(without)}
+    return _result("possible_tau", "agreement", not impossible and not without, found, of=len(known))
+
+
+def whole_budget(rows: Rows) -> dg.AssetCheckResult:
+    """The shares of the change's energy sum to one."""
+    sums = [sum(row[name] for name in SHARES) for row in rows if row["share_scale"] is not None]
+    farthest = max((abs(total - 1) for total in sums), default=0.0)
+    found = {"matrices": len(sums), "farthest_from_one": farthest}
+    return _result("whole_budget", "agreement", farthest <= LARGEST_BUDGET_ERROR, found, of=len(sums))
+
+
 def coverage(rows: Rows) -> dg.AssetCheckResult:
     """Every tensor of either checkpoint is accounted for."""
     unexplained = sum(row["parameters"] for row in rows if UNEXPLAINED in row["reason"])
@@ -69,5 +89,5 @@ def _result(
     check: str, asset: str, passed: bool, found: dict[str, Any], *, of: int | None = None
 ) -> dg.AssetCheckResult:
     """`of`: how many values were looked at; where that is none, the check says that it compared nothing."""
-    note = {"note": "nothing to compare: no row of this kind"} if of == 0 else {}
+    note = {"note": "nothing to compare: no row of this kind (standard depth has none of vectors)"} if of == 0 else {}
     return dg.AssetCheckResult(check_name=check, asset_key=asset, passed=passed, metadata={**found, **note})

@@ -12,8 +12,10 @@ from assets.materializing import Materialization, WorkspaceResource, check_spec,
 from assets.structure import checks, plots
 from assets.structure.group import COMPARED
 from resources import comparison
-from resources.pairs import PairTask, compare_matrices, layers_with_null
+from resources.depth import depth_of
+from resources.pairs import PairTask, compare_matrices
 from resources.workspace import Workspace
+from rotoscale.multiple import benjamini_hochberg, called_apart, called_together
 
 Rows = list[dict[str, Any]]
 
@@ -27,12 +29,20 @@ Rows = list[dict[str, Any]]
             "How the singular vectors were rotated, against what noise would have done.",
             "torch",
         ),
+        spec(
+            "agreement",
+            "structure",
+            "Whether left and right changed together, and where the energy of the change lies, at two depths.",
+            "torch",
+        ),
         spec("tensor_changes", "structure", "How far every tensor moved, and what became of each (table `coverage`)."),
     ],
     check_specs=[
         check_spec("scale_statistics", "positive_scale", "Every scale factor is a positive finite number."),
         check_spec("rotation_statistics", "numerical_floor", "A model compared with itself has NF exactly 0."),
         check_spec("rotation_statistics", "possible_nf", "NF lies between 0 and 2, and each has its null."),
+        check_spec("agreement", "possible_tau", "Tau lies between -1 and 1, and has its p values."),
+        check_spec("agreement", "whole_budget", "The shares of the change's energy sum to one."),
         check_spec("tensor_changes", "coverage", "Every tensor of either checkpoint is accounted for."),
     ],
     can_subset=True,
@@ -44,7 +54,12 @@ def comparison_statistics(
     with materializing(context, workspace, *COMPARED) as run:
         rows = compare_model(run.space, run.model)
         run.write(rows)
-    report = {"scale_statistics": _scale, "rotation_statistics": _rotation, "tensor_changes": _changes}
+    report = {
+        "scale_statistics": _scale,
+        "rotation_statistics": _rotation,
+        "agreement": _agreement,
+        "tensor_changes": _changes,
+    }
     for asset in run.assets:
         yield report[asset](run, rows)
 
@@ -70,12 +85,29 @@ def _rotation(run: Materialization, rows: dict[str, Rows]) -> dg.MaterializeResu
         "rotation_statistics",
         {
             "dagster/row_count": len(rotation),
-            "by_matrix": plots.table(rotation, ["relative_change", "nf", "nf_null_simulated", "nf_over_null", "leak"]),
+            "by_matrix": plots.table(rotation, ["relative_change", "nf", "nf_over_null", "leak"]),
             "nf_over_null": plots.image(plots.by_layer(rotation, "nf_over_null", "NF over its null", line=1.0)),
             "rows": run.table_path("rotation_statistics"),
             "dashboard": dashboard_link("rotation", run.model),
         },
         [checks.numerical_floor(rotation), checks.possible_nf(rotation)],
+    )
+
+
+def _agreement(run: Materialization, rows: dict[str, Rows]) -> dg.MaterializeResult:
+    found = rows["agreement"]
+    return run.result(
+        "agreement",
+        {
+            "dagster/row_count": len(found),
+            "depth": ", ".join(sorted({row["depth"] for row in found})),
+            "changed_together": sum(called_together(row["tau"], row["q_together"]) for row in found),
+            "changed_apart": sum(called_apart(row["tau"], row["q_apart"]) for row in found),
+            "by_matrix": plots.table(found, ["tau", "q_together", "share_scale", "share_shared", "share_apart"]),
+            "tau": plots.image(plots.by_layer(found, "tau", "left-right agreement tau", line=0.0)),
+            "rows": run.table_path("agreement"),
+        },
+        [checks.possible_tau(found), checks.whole_budget(found)],
     )
 
 
@@ -94,19 +126,17 @@ def _changes(run: Materialization, rows: dict[str, Rows]) -> dg.MaterializeResul
     )
 
 
-def compare_model(space: Workspace, model: str) -> dict[str, list[dict[str, Any]]]:
+def compare_model(space: Workspace, model: str) -> dict[str, Rows]:
     """Rows of the comparison tables of one model against all its references."""
     entry = space.registry.model(model)
-    rows: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("scale_statistics", "rotation_statistics", "tensor_changes", "coverage")
-    }
+    rows: dict[str, Rows] = {name: [] for name in (*COMPARED, "coverage")}
     for reference in entry.all_references:
         for table, found in compare_pair(space, reference, model).items():
             rows[table] += [{"model_id": model, "base_id": reference, **row} for row in found]
     return rows
 
 
-def compare_pair(space: Workspace, base_id: str, model: str) -> dict[str, list[dict[str, Any]]]:
+def compare_pair(space: Workspace, base_id: str, model: str) -> dict[str, Rows]:
     """Rows of the comparison tables of one model against one reference."""
     space.facts(base_id), space.facts(model)
     settings = space.settings
@@ -114,7 +144,6 @@ def compare_pair(space: Workspace, base_id: str, model: str) -> dict[str, list[d
     base, post = base_location.open(), post_location.open()
     keys = comparison.common_matrices(base, post)
     shapes = [post.shape(key) for key in keys]
-    with_null = layers_with_null(post.n_layers, shapes, settings.null_layers)
     tasks = [
         PairTask(
             base_location,
@@ -123,15 +152,21 @@ def compare_pair(space: Workspace, base_id: str, model: str) -> dict[str, list[d
             settings.factors,
             settings.pairs,
             settings.device,
-            key.layer in with_null,
+            depth_of(settings.depth, shapes),
+            settings.null_draws,
             settings.seed,
         )
         for key in keys
     ]
     pairs = space.over_matrices(compare_matrices, tasks, shapes, f"{model}: comparing with {base_id}")
-    tables = {
-        name: [pair[name] for pair in pairs] for name in ("scale_statistics", "rotation_statistics", "tensor_changes")
-    }
+    tables = {name: [pair[name] for pair in pairs] for name in COMPARED}
+    tables["agreement"] = _corrected(tables["agreement"])
     tables["tensor_changes"] += comparison.other_changes(base, post, settings.pairs)
     tables["coverage"] = comparison.coverage(base, post)
     return tables
+
+
+def _corrected(rows: Rows) -> Rows:
+    """The rows with q values: Benjamini and Hochberg's over the matrices of one model against one base, by tail."""
+    q = {tail: benjamini_hochberg([row[f"p_{tail}"] for row in rows]) for tail in ("together", "apart")}
+    return [row | {f"q_{tail}": values[i] for tail, values in q.items()} for i, row in enumerate(rows)]

@@ -7,7 +7,9 @@ import dagster as dg
 from assets.materializing import WorkspaceResource, check_spec, materializing, spec
 from assets.structure import checks, plots
 from resources.decomposing import DecompositionTask, decompose_matrix
+from resources.depth import depth_of
 from resources.workspace import Workspace
+from rotoscale.agreement_statistics import FULL
 
 
 @dg.multi_asset(
@@ -15,7 +17,8 @@ from resources.workspace import Workspace
         spec(
             "decompositions",
             "structure",
-            "Singular value decomposition of every principal matrix; factors go to the factor store.",
+            "Singular value decomposition of every principal matrix; factors go to the factor store. "
+            "Of a descendant at standard depth, values alone.",
             "torch",
         )
     ],
@@ -34,7 +37,8 @@ def decompositions(context: dg.AssetExecutionContext, workspace: WorkspaceResour
         {
             "dagster/row_count": len(rows),
             "by_matrix": plots.table(rows, ["stable_rank", "effective_rank", "spectral_norm", "seconds"]),
-            "full_svd": sum(row["kernel"] == "full-svd" for row in rows),
+            "full_svd": sum(row["kernel"] in ("full-svd", "svd-values") for row in rows),
+            "values_alone": sum(row["residual"] is None for row in rows),
             "spectra": plots.image(plots.spectra(rows)),
             "rows": run.table_path("decompositions"),
         },
@@ -43,12 +47,16 @@ def decompositions(context: dg.AssetExecutionContext, workspace: WorkspaceResour
 
 
 def decompose_model(space: Workspace, model: str) -> list[dict[str, Any]]:
-    """Rows of `decompositions` of one model; matrices whose factors are stored are not decomposed again."""
+    """Rows of `decompositions` of one model; matrices whose factors are stored are not decomposed again.
+
+    A base's vectors are always wanted, a descendant's at full depth; whatever needs more later makes it then.
+    """
     space.facts(model)
-    location = space.location(model)
+    settings, location = space.settings, space.location(model)
     checkpoint = location.open()
     keys = checkpoint.matrices()
-    tasks = [DecompositionTask(location, key, space.settings.factors, space.settings.device) for key in keys]
     shapes = [checkpoint.shape(key) for key in keys]
+    vectors = space.registry.model(model).base is None or depth_of(settings.depth, shapes) == FULL
+    tasks = [DecompositionTask(location, key, settings.factors, settings.device, vectors) for key in keys]
     rows = space.over_matrices(decompose_matrix, tasks, shapes, f"{model}: decomposing")
     return [{"model_id": model, **row} for row in rows]

@@ -10,12 +10,16 @@ from resources.families import ModelEntry
 from resources.workspace import Workspace
 from rotoscale import versions
 
-COMPARED = ("scale_statistics", "rotation_statistics", "tensor_changes")
+COMPARED = ("scale_statistics", "rotation_statistics", "agreement", "tensor_changes")
 """What comes of one pass over the pairs of matrices: read, compare, drop."""
 
 
-def _null_settings(space: Workspace, entry: ModelEntry) -> Any:
-    return [space.settings.null_layers, space.settings.seed]
+def _depth(space: Workspace, entry: ModelEntry) -> Any:
+    return space.settings.depth
+
+
+def _comparison_settings(space: Workspace, entry: ModelEntry) -> Any:
+    return [space.settings.depth, space.settings.null_draws, space.settings.seed]
 
 
 _PAIR_VERSION = f"{versions.DECOMPOSITION} {versions.COMPARISON}"
@@ -23,14 +27,21 @@ _PAIR_VERSION = f"{versions.DECOMPOSITION} {versions.COMPARISON}"
 GROUP = Group(
     "structure",
     assets=(
-        Asset("decompositions", versions.DECOMPOSITION, after=("checkpoints",), structural=True),
+        Asset(
+            "decompositions",
+            versions.DECOMPOSITION,
+            after=("checkpoints",),
+            settings=_depth,
+            settings_from="depth_setting",
+            structural=True,
+        ),
         *(
             Asset(
                 name,
                 _PAIR_VERSION,
                 after=("decompositions",),
                 reads=all_references,
-                settings=_null_settings,
+                settings=_comparison_settings,
                 settings_from="comparison_settings",
                 structural=True,
             )

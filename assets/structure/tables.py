@@ -6,6 +6,7 @@ Section numbers refer to docs/methods.md.
 from __future__ import annotations
 
 from resources.warehouse import table
+from rotoscale.agreement_statistics import AgreementStatistics
 from rotoscale.statistics import (
     DecompositionQuality,
     RotationStatistics,
@@ -48,9 +49,17 @@ TABLES = (
         "rotation_statistics",
         "rotation_statistics",
         "model_id base_id layer matrix expert",
-        "How post-training rotated the singular vectors, against what noise would do (methods, section 2).",
+        "How the singular vectors were rotated (methods, section 2); at standard depth the change's size alone.",
         _PAIR + _PLACE,
         RotationStatistics,
+    ),
+    table(
+        "agreement",
+        "agreement",
+        "model_id base_id layer matrix expert",
+        "Whether left and right changed together, and where the change's energy lies (methods, section 2b).",
+        _PAIR + _PLACE,
+        AgreementStatistics,
     ),
     table(
         "tensor_changes",
@@ -61,6 +70,9 @@ TABLES = (
         + """
         tensor VARCHAR Tensor name; where a tensor holds several principal matrices, with the matrix appended.
         principal BOOLEAN Whether it is one of the decomposed matrices.
+        layer INTEGER Block of a principal matrix, counted from 0; empty for other tensors.
+        matrix VARCHAR Which principal matrix; empty for other tensors.
+        expert INTEGER Expert of a principal matrix, -1 outside mixture-of-experts blocks; empty for other tensors.
         shape INTEGER[] Shape compared; the common rows where a vocabulary grew.
         """,
         TensorChange,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from command_line.options import workspace_options
+from command_line.options import depth_option, workspace_options
 
 
 @click.command()
@@ -19,8 +19,9 @@ from command_line.options import workspace_options
     "--json",
     "json_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Also write the rows of scale_statistics and rotation_statistics to this file.",
+    help="Also write the rows of scale_statistics, rotation_statistics and agreement to this file.",
 )
+@depth_option
 def compare(base: str, post: str, json_file: Path | None) -> None:
     """Compare the checkpoint POST with the BASE it was trained from.
 
@@ -30,22 +31,26 @@ def compare(base: str, post: str, json_file: Path | None) -> None:
     The output, from top to bottom:
       total change, and the most changed tensors outside the principal matrices
       scale       how singular values were scaled, per matrix type
-      rotation    NF per matrix type against its null: noise of the same size
-      the five matrices that stand out, and one sentence of reading
+      rotation    He and Cao's NF per matrix type (full depth)
+      the five matrices that stand out
+      agreement   whether left and right changed together, and where the energy of the change lies
+      a reading of all this, with what is not known
 
     \b
     Examples:
       rotoscale compare demo/checkpoints/demo-base demo/checkpoints/demo-math
       rotoscale compare Qwen/Qwen2.5-1.5B Qwen/Qwen2.5-1.5B-Instruct --device auto
       rotoscale compare base/ adapter/ --json rows.json
+      rotoscale compare base-7b/ tuned-7b/ --depth standard
 
     The same pair again takes seconds; a killed run goes on where it stopped.
     """
     from assets.groups import structural_assets
-    from command_line import show
+    from command_line import show, show_pair
     from command_line.running import materialize, open_workspace
     from resources.families import register_local
     from resources.warehouse import read
+    from resources.warehouse.pair_rows import read_pair_rows
     from resources.warehouse.summaries import summarize
     from rotoscale.errors import RotoscaleError
 
@@ -61,10 +66,14 @@ def compare(base: str, post: str, json_file: Path | None) -> None:
         summary = summarize(connection, post_entry.id, base_entry.id)
         rows = {
             name: _rows(connection, name, post_entry.id, base_entry.id)
-            for name in ("scale_statistics", "rotation_statistics")
+            for name in ("scale_statistics", "rotation_statistics", "agreement")
             if json_file
         }
-    show.comparison(show.output(), summary)
+        found = read_pair_rows(connection, post_entry.id, base_entry.id)
+    console = show.output()
+    show.comparison(console, summary)
+    show_pair.agreement(console, found)
+    show_pair.reading(console, found)
     if json_file:
         _write(json_file, rows)
 

@@ -19,8 +19,10 @@ def run(models: tuple[str, ...]) -> None:
     from command_line import show
     from command_line.running import materialize, open_workspace
     from command_line.show_claims import claims
+    from command_line.show_pair import reading
     from command_line.show_scores import scores
     from resources.warehouse import read
+    from resources.warehouse.pair_rows import read_pair_rows
     from resources.warehouse.summaries import summarize
 
     space = open_workspace()
@@ -34,10 +36,15 @@ def run(models: tuple[str, ...]) -> None:
             if model not in outcome.failed
             for reference in space.registry.model(model).dependencies
         ]
+        compared = [pair for pair in pairs if pair.matrices]
+        readings = [read_pair_rows(connection, pair.model, pair.base) for pair in compared]
         for model in wanted:
             if scores(console, connection, model):
                 console.print()
-    show.overview(console, [pair for pair in pairs if pair.matrices])
+    show.overview(console, compared)
+    for rows in readings:
+        console.print(f"\n{rows.model} against {rows.base}", markup=False)
+        reading(console, rows)
     with read(space.settings.published) as connection:
         console.print()
         claims(console, connection, {space.registry.model(model).family for model in wanted})

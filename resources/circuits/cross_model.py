@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from resources.circuits.model import require_comparable
 from resources.circuits.patching import heads_at, patch_heads
-from resources.circuits.recording import record, record_heads
+from resources.circuits.recording import Recording, record, record_heads
 from rotoscale.circuits.controls import matched_heads
 from rotoscale.circuits.heads import Head
 
@@ -30,32 +30,35 @@ class CrossPatch:
     """Accuracy with random heads of the donor, as many in each layer."""
 
 
-def cross_patch(
-    recipient: HeadModel,
-    donor: HeadModel,
-    prompts: Prompts,
-    heads: Sequence[Head],
-    position: str,
-    draws: int,
-    seed: int = 0,
-) -> CrossPatch:
-    """Copy the donor's outputs of `heads` at a named position into the recipient.
+class Exchange:
+    """A recipient and a donor on the same prompts, each run once.
 
     Raises CircuitError when the models have different tokenizers or layouts of heads.
     """
-    import torch
 
-    require_comparable(recipient, donor)
-    rng = random.Random(f"random heads {seed}")
-    sets = [tuple(heads), *(matched_heads(heads, recipient.n_heads, rng) for _ in range(draws))]
-    right = torch.zeros(len(sets), len(prompts), dtype=torch.bool)
-    with torch.no_grad():
-        for index in prompts.batches(recipient.prompts_per_batch(prompts.tokens.shape[1]), position):
-            mine = prompts.take(index)
-            theirs = mine.to(donor.device)
-            source = heads_at(record_heads(donor, theirs.tokens), theirs, position)
-            source = [one.to(recipient.device, recipient.dtype) for one in source]
-            at = int(mine.position(position)[0])
-            found = patch_heads(recipient, record(recipient, mine.tokens), mine, at, source, sets)
-            right[:, index.cpu()] = found.predicted == mine.answers.cpu()
-    return CrossPatch(right[0], right[1:].double().mean(1).tolist())
+    def __init__(self, recipient: HeadModel, donor: HeadModel, prompts: Prompts) -> None:
+        import torch
+
+        require_comparable(recipient, donor)
+        self.recipient, self.n_prompts = recipient, len(prompts)
+        self._batches: list[tuple[torch.Tensor, Prompts, Recording, list[torch.Tensor]]] = []
+        with torch.no_grad():
+            for index in prompts.batches(recipient.prompts_per_batch(prompts.tokens.shape[1])):
+                mine = prompts.take(index).to(recipient.device)
+                heads = record_heads(donor, mine.tokens.to(donor.device))
+                heads = [one.to(recipient.device, recipient.dtype) for one in heads]
+                self._batches.append((index.cpu(), mine, record(recipient, mine.tokens), heads))
+
+    def patch(self, heads: Sequence[Head], position: str, draws: int, seed: int = 0) -> CrossPatch:
+        """Copy the donor's outputs of `heads` at a named position into the recipient."""
+        import torch
+
+        rng = random.Random(f"random heads {seed}")
+        sets = [tuple(heads), *(matched_heads(heads, self.recipient.n_heads, rng) for _ in range(draws))]
+        right = torch.zeros(len(sets), self.n_prompts, dtype=torch.bool)
+        for index, prompts, recorded, given in self._batches:
+            at = int(prompts.position(position)[0])
+            source = heads_at(given, prompts, position)
+            found = patch_heads(self.recipient, recorded, prompts, at, source, sets)
+            right[:, index] = found.predicted == prompts.answers.cpu()
+        return CrossPatch(right[0], right[1:].double().mean(1).tolist())

@@ -9,6 +9,7 @@ from typing import Any
 from resources import progress as shared_progress
 from resources.circuits.batches import Batches, Means, mean_heads
 from resources.circuits.chain import Chain, Progress, find_chain, right_prompts
+from resources.circuits.checks import check_rows
 from resources.circuits.knockouts import knock_out
 from resources.circuits.measures import Row, curve_rows, faithfulness_row, mask_rows
 from resources.circuits.model import HeadModel
@@ -28,6 +29,7 @@ TABLES = (
     "component_masks",
     "circuit_stability",
     "attention_knockouts",
+    "circuit_checks",
 )
 """Tables that `find_circuit` makes rows of."""
 
@@ -81,6 +83,7 @@ def find_circuit(
         "faithfulness_curves": lambda: curve_rows(opened, maker, order, name, means, settings),
         "component_masks": lambda: mask_rows(opened, maker, chain.kept, name, settings),
         "attention_knockouts": lambda: knockout_rows(opened, maker, settings),
+        "circuit_checks": lambda: check_rows(opened, maker, means, settings),
     }
     tables: dict[str, list[Row]] = {
         "circuit_heads": head_rows(opened, chain),

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from resources import progress as shared_progress
-from resources.circuits.batches import COUNTERFACTUAL, MEAN, Batches
+from resources.circuits.batches import COUNTERFACTUAL, MEAN, Batches, Means
 from resources.circuits.chain import Progress, exact_edges, right_prompts
-from resources.circuits.cross_model import cross_patch
+from resources.circuits.cross_model import Exchange
 from resources.circuits.finding import CircuitResult, edge_rows, own_means
 from resources.circuits.measures import Row, curve_rows, faithfulness_row, mask_rows, parameters
 from resources.circuits.model import HeadModel, require_comparable
@@ -75,7 +75,7 @@ def follow_circuit(
     report(label, 1, stages)
     tables["faithfulness_curves"] = curve_rows(descendant, maker, circuit.order, base.model_id, means, settings)
     report(label, 2, stages)
-    tables["circuit_edges"] = _edges(circuit, descendant, maker, settings)
+    tables["circuit_edges"] = _edges(circuit, descendant, maker, means, settings)
     report(label, 3, stages)
     tables["component_masks"] = mask_rows(descendant, maker, circuit.groups, base.model_id, settings)
     tables["component_gains"] = gain_rows(circuit.tables["component_masks"], tables["component_masks"])
@@ -90,11 +90,12 @@ def follow_circuit(
     return FollowResult(base.model_id, descendant.model_id, tables)
 
 
-def _edges(circuit: CircuitResult, model: HeadModel, maker: PromptMaker, settings: CircuitSettings) -> list[Row]:
+def _edges(
+    circuit: CircuitResult, model: HeadModel, maker: PromptMaker, means: Means, settings: CircuitSettings
+) -> list[Row]:
     """The base's patched edges, patched in the descendant: same senders, receivers and prompts' scenes."""
     prompts = right_prompts(model, maker, settings.prompts, settings.seed, settings)
     batches = Batches(model, prompts, maker.counterfactuals(prompts, settings.seed))
-    means = own_means(model, maker, settings)
     edges = []
     for group, heads in circuit.groups.items():
         step = STEP_OF[group]
@@ -139,13 +140,14 @@ def cross_rows(
         model.model_id: float((model.run(prompts.to(model.device)).predicted == answers).double().mean())
         for model in (recipient, donor)
     }
+    exchange = Exchange(recipient, donor, prompts)
     rows = []
     for group, heads in circuit.groups.items():
         if not heads:
             continue
         positions = maker.slots.last + 1 - int(prompts.position(POSITION_OF[group]).min())
         draws = settings.draws_for(2 * parameters(recipient) * n * positions)
-        patched = cross_patch(recipient, donor, prompts, heads, POSITION_OF[group], draws, settings.seed)
+        patched = exchange.patch(heads, POSITION_OF[group], draws, settings.seed)
         value = float(patched.right.double().mean())
         low, high = score_interval(int(patched.right.sum()), n)
         control = against(value, patched.random)

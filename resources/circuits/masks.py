@@ -7,9 +7,8 @@ the model names what would follow if one kind of information came from the alter
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from resources.circuits.patching import heads_at, patch_heads
@@ -51,19 +50,29 @@ class Mask:
     """Accuracy of random masks with as many heads in each layer."""
 
 
-def prepared(model: HeadModel, pairs: Paired, position: str) -> list[Part]:
-    """Record pairs for patching at a named position of each prompt, alternates at their own position of that name."""
+def prepared(model: HeadModel, pairs: Paired, positions: Collection[str]) -> dict[str, list[Part]]:
+    """Run pairs once and cut them up for patching at each of several named positions.
+
+    Heads get the alternate's output at the alternate's own position of that name.
+    """
     import torch
 
-    parts = []
+    made: dict[str, list[Part]] = {position: [] for position in positions}
+    length = pairs.clean.tokens.shape[1]
     with torch.no_grad():
-        length = pairs.clean.tokens.shape[1]
-        for index in pairs.clean.batches(model.prompts_per_batch(length), position):
-            mine = pairs.take(index)
-            source = heads_at(record_heads(model, mine.alternate.tokens), mine.alternate, position)
-            at = int(mine.clean.position(position)[0])
-            parts.append(Part(index, mine, at, record(model, mine.clean.tokens), source))
-    return parts
+        for index in torch.arange(len(pairs)).split(model.prompts_per_batch(length)):
+            some = pairs.take(index)
+            recorded, heads = record(model, some.clean.tokens), record_heads(model, some.alternate.tokens)
+            for position, parts in made.items():
+                source = heads_at(heads, some.alternate, position)
+                for piece in some.clean.batches(len(some), position):
+                    mine = some.take(piece)
+                    at = int(mine.clean.position(position)[0])
+                    whole = len(piece) == len(some)
+                    run = recorded if whole else recorded.take(piece)
+                    given = source if whole else [one[piece] for one in source]
+                    parts.append(Part(index[piece.cpu()], mine, at, run, given))
+    return made
 
 
 def learn_mask(
@@ -83,7 +92,7 @@ def learn_mask(
     mask = torch.ones(len(group), device=model.device, requires_grad=True)
     optimizer = torch.optim.Adam([mask], lr=RATE)
     rng = random.Random(f"mask {seed}")
-    best: tuple[float, tuple[Head, ...]] = (-1.0, ())
+    tried: dict[tuple[Head, ...], float] = {}
     for _ in range(EPOCHS):
         pieces = [(part, piece) for part in train for piece in _shuffled(len(part.pairs), rng)]
         rng.shuffle(pieces)
@@ -97,15 +106,15 @@ def learn_mask(
             with torch.no_grad():
                 mask.clamp_(0, 1)
         heads = tuple(head for head, value in zip(group, mask.tolist(), strict=True) if value < 0.5)
-        best = max(best, (_accuracy(model, validation, heads), heads), key=_first)
-    return max(best, (_accuracy(model, validation, tuple(group)), tuple(group)), key=_first)[1]
+        if heads not in tried:
+            tried[heads] = _accuracy(model, validation, heads)
+    if tuple(group) not in tried:
+        tried[tuple(group)] = _accuracy(model, validation, tuple(group))
+    return max(tried, key=tried.__getitem__)
 
 
 def _accuracy(model: HeadModel, parts: list[Part], heads: tuple[Head, ...]) -> float:
     return float(named(model, parts, [heads])[0].double().mean())
-
-
-_first = itemgetter(0)
 
 
 def named(model: HeadModel, parts: list[Part], sets: Sequence[Sequence[Head]]) -> torch.Tensor:
@@ -158,7 +167,7 @@ def _mixed_logits(
         if not mine:
             return z
         heads = [group[i].head for i in mine]
-        share = mask[mine][None, :, None]
+        share = mask[mine][None, :, None].to(z.dtype)
         alternate = part.source[layer][piece].unflatten(-1, shape)[:, heads]
         first = z[0, :, 0].clone()
         first[:, heads] = share * first[:, heads] + (1 - share) * alternate

@@ -175,16 +175,14 @@ def mask_rows(
             maker.desideratum(name, n, f"{seed} {use}")
             for use, n in (("train", settings.mask_prompts), ("validation", test_n), ("test", test_n))
         ]
-        ready: dict[str, list[Any]] = {}
+        positions = {POSITION_OF[group] for group, heads in groups.items() if heads}
+        ready = [prepared(model, one, positions) for one in pairs] if positions else []
         for group, heads in groups.items():
             if not heads:
                 continue
-            position = POSITION_OF[group]
-            if position not in ready:
-                ready[position] = [prepared(model, one, position) for one in pairs]
-            train, validation, test = ready[position]
-            positions = maker.slots.last + 1 - test[0].position
-            draws = settings.draws_for(2 * parameters(model) * test_n * positions)
+            train, validation, test = (one[POSITION_OF[group]] for one in ready)
+            computed = maker.slots.last + 1 - test[0].position
+            draws = settings.draws_for(2 * parameters(model) * test_n * computed)
             mask = desideratum_mask(model, heads, train, validation, test, draws, seed)
             accuracy = float(mask.right.double().mean())
             low, high = score_interval(int(mask.right.sum()), len(mask.right))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from resources import progress
 from resources.edits.plan import POST, read_plan
-from resources.edits.shelf import MENDABLE
+from resources.edits.shelf import RETRYABLE
 from resources.evaluation.contrasts import Comparison, contrast_rows
 from resources.evaluation.harness import Harness
 from resources.evaluation.scoring import Results, Scorer
@@ -199,7 +199,7 @@ class Evaluation:
                 yield Comparison(name, broken, "restored against disrupted")
 
     def _temperature(self, results: Mapping[str, Results]) -> Iterator[dict[str, Any]]:
-        """Rows of `attention_temperature` (METHODS 1)."""
+        """Rows of `attention_temperature` (docs/methods.md, section 1)."""
         from rotoscale.attention import attention_temperature
         from rotoscale.errors import MatrixError
 
@@ -302,7 +302,7 @@ def make_edits(
             scorer.score_edit(row)
             shelf.remove(edit_id)
             row["path"] = ""
-        complete = complete and not row.pop(MENDABLE, False)
+        complete = complete and not row.pop(RETRYABLE, False)
         rows.append(row)
         progress.report(f"{shelf.model_id}: making edits", number + 1, len(plans))
     if wanted is None:

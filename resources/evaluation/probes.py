@@ -65,7 +65,8 @@ def generate(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[dict[st
 
 
 def attention_entropies(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[list[list[float]]]:
-    """Mean attention entropy in nats by prompt, layer and head, over all positions but the first (METHODS 1).
+    """Mean attention entropy in nats by prompt, layer and head, over all positions but the first
+    (docs/methods.md, section 1).
 
     The attention weights themselves are only computed by the plain ("eager") implementation, which is switched on for
     the purpose. Prompts of fewer than two tokens are left out.

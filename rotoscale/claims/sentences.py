@@ -10,8 +10,8 @@ from typing import Any
 
 from rotoscale.claims.claim import Claim, Evidence, Verdict
 
-CLAIMS_PAGE = "claims"
-"""The page of the dashboard that shows these sentences."""
+CLAIMS_PAGE, PAIR_PAGE = "claims", "pair"
+"""Where sentences belong: to the verdicts, or to the reading of a descendant against its base."""
 
 _NUMBERS = (
     "verdict", "reason", "statistic", "estimate", "ci_low", "ci_high", "control", "p_value", "q_value", "n", "power",
@@ -57,17 +57,17 @@ def findings_on_claims(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     ]
 
 
-def findings_on_page(
-    evidence: Evidence, page: str, sentences: Iterable[str], tables: Iterable[str]
+def findings_on_pair(
+    family: str, model_id: str, base_id: str, sentences: Iterable[str], tables: Iterable[str]
 ) -> list[dict[str, Any]]:
-    """Rows of `findings` made of other sentences about a descendant; they rest on its rows in some tables."""
-    where = {"model_id": evidence.model_id, "base_id": evidence.base_id}
+    """Rows of `findings` made of the reading of a descendant against its base; they rest on its rows in some tables."""
+    where = {"model_id": model_id, "base_id": base_id}
     rests_on = [{"table": table, "where": where} for table in tables]
     return [
         {
-            "family": evidence.family,
-            "model_id": evidence.model_id,
-            "page": page,
+            "family": family,
+            "model_id": model_id,
+            "page": PAIR_PAGE,
             "rank": rank,
             "sentence": sentence,
             "rests_on": rests_on,

@@ -27,7 +27,7 @@ ALPHA = Parameter(
 
 
 def least_squares_alpha(s_base: torch.Tensor, s_post: torch.Tensor) -> float:
-    """`<s_b, s_p> / |s_b|^2` (METHODS 1); 1.0 for a zero base, which any factor leaves zero."""
+    """`<s_b, s_p> / |s_b|^2` (docs/methods.md, section 1); 1.0 for a zero base, which any factor leaves zero."""
     from rotoscale.scale import scale_statistics
 
     alpha = scale_statistics(s_base, s_post).alpha_least_squares
@@ -35,7 +35,7 @@ def least_squares_alpha(s_base: torch.Tensor, s_post: torch.Tensor) -> float:
 
 
 def policy_alphas(policy: str, least_squares: Mapping[Key, float], types: Mapping[Key, str]) -> dict[Key, float]:
-    """The scale factor of every matrix under a policy (METHODS 3).
+    """The scale factor of every matrix under a policy (docs/methods.md, section 3).
 
     least_squares: each matrix's own factor, over all matrices of the model whatever is edited, so that a matrix is
         given the same factor in every scope. types: the type (q, k, ...) of each. Means are plain, over matrices.

@@ -1,4 +1,4 @@
-"""`band`: only a part of the post model's change, along some of the base's components (METHODS 6).
+"""`band`: only a part of the post model's change, along some of the base's components (docs/methods.md, section 6).
 
 The change is split along the base's own singular vectors of the shorter side, of which there are as many as rows (or
 columns), so that nothing falls between: with P the projector on the band's k vectors,
@@ -40,8 +40,8 @@ _K = Parameter("k", "count", "how many components; a tenth of them unless given"
 def band(pair: MatrixPair, *, band: str = "top", k: int | None = None) -> torch.Tensor:
     """The base with the post's change only along the top, middle or bottom k of its components.
 
-    METHODS 6. `pair` of m x n, result m x n float64. Without `k` the band is a tenth of the components, as in
-    METHODS 1.
+    docs/methods.md, section 6. `pair` of m x n, result m x n float64. Without `k` the band is a tenth of the
+    components, as in docs/methods.md, section 1.
 
     Raises MatrixError when the band is wider than the base's numerical rank.
     """

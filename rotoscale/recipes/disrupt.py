@@ -1,9 +1,10 @@
 """`disrupt-left` and `disrupt-right`: the shared rotation broken on one side.
 
-The trap (METHODS 3): the two SVDs choose the sign of each component at random, so that putting one's left beside the
-other's right vectors destroys a matrix even if nothing but noise lies between the two. So the base's components are
-first given the post's signs. A component has one sign for both its vectors, and it is taken from the left ones,
-`sign(diag A)`, whichever side is then replaced. The unaligned form shows how much the signs alone would have done.
+The trap (docs/methods.md, section 3): the two SVDs choose the sign of each component at random, so that putting one's
+left beside the other's right vectors destroys a matrix even if nothing but noise lies between the two. So the base's
+components are first given the post's signs. A component has one sign for both its vectors, and it is taken from the
+left ones, `sign(diag A)`, whichever side is then replaced. The unaligned form shows how much the signs alone would
+have done.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _ALIGNED = Parameter(
 
 
 def component_signs(pair: MatrixPair) -> torch.Tensor:
-    """+1 or -1 for each compared component (r,): the sign of diag A, +1 where that is zero (METHODS 3)."""
+    """+1 or -1 for each compared component (r,): the sign of diag A, +1 where that is zero.
+
+    See docs/methods.md, section 3.
+    """
     import torch
 
     from rotoscale.pair import row_blocks
@@ -52,7 +56,7 @@ def component_signs(pair: MatrixPair) -> torch.Tensor:
 def disrupt_left(pair: MatrixPair, *, aligned: bool = True) -> torch.Tensor:
     """The post model with the base's left vectors, so that only the right side keeps its rotation.
 
-    METHODS 3. `pair` of m x n, result m x n float64.
+    docs/methods.md, section 3. `pair` of m x n, result m x n float64.
     """
     U_base, _, _ = pair.of_base
     _, s_post, V_post = pair.of_post
@@ -74,7 +78,7 @@ def disrupt_left(pair: MatrixPair, *, aligned: bool = True) -> torch.Tensor:
 def disrupt_right(pair: MatrixPair, *, aligned: bool = True) -> torch.Tensor:
     """The post model with the base's right vectors, so that only the left side keeps its rotation.
 
-    METHODS 3. `pair` of m x n, result m x n float64.
+    docs/methods.md, section 3. `pair` of m x n, result m x n float64.
     """
     _, _, V_base = pair.of_base
     U_post, s_post, _ = pair.of_post

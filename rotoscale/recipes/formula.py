@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def formula(pair: MatrixPair, *, alpha: float) -> torch.Tensor:
     """The base, uniformly scaled and rotated by one rotation on both sides.
 
-    METHODS 2 and 3. `pair` of m x n, result m x n float64.
+    docs/methods.md, sections 2 and 3. `pair` of m x n, result m x n float64.
     """
     from rotoscale.linalg import product
     from rotoscale.polar import nearest_rotation

@@ -1,4 +1,4 @@
-"""`interpolate`: a point on the line between the two models (linear mode connectivity, METHODS 6)."""
+"""`interpolate`: a point on the line between the two models (linear mode connectivity, docs/methods.md, section 6)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _beyond(values: Mapping[str, Any]) -> str:
 def interpolate(pair: MatrixPair, *, t: float = 0.5) -> torch.Tensor:
     """A point on the straight line from the base's matrix to the post's.
 
-    METHODS 6. `pair` of m x n, result m x n float64.
+    docs/methods.md, section 6. `pair` of m x n, result m x n float64.
     """
     import torch
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def noise(pair: MatrixPair, *, seed: int) -> torch.Tensor:
     """The base with Gaussian noise of the same norm as the post model's change.
 
-    METHODS 3. `pair` of m x n, result m x n float32, drawn on the CPU from `seed`: in the precision in which it can be
-    stored, and decomposed by others, without becoming another matrix.
+    docs/methods.md, section 3. `pair` of m x n, result m x n float32, drawn on the CPU from `seed`: in the precision
+    in which it can be stored, and decomposed by others, without becoming another matrix.
     """
     from rotoscale.null import gaussian_perturbation
 

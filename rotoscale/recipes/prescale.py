@@ -28,6 +28,6 @@ _FACTOR = Parameter("factor", "number", "what the base's matrices are multiplied
 def prescale(pair: MatrixPair, *, factor: float) -> torch.Tensor:
     """The base with one matrix type (o, unless others are named) multiplied by a factor.
 
-    METHODS 6. `pair` of m x n, result m x n float64.
+    docs/methods.md, section 6. `pair` of m x n, result m x n float64.
     """
     return factor * pair.base

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def replace_scale(pair: MatrixPair, *, alpha: float) -> torch.Tensor:
     """The post model's vectors with the base's singular values times one factor.
 
-    METHODS 3. `pair` of m x n, result m x n float64.
+    docs/methods.md, section 3. `pair` of m x n, result m x n float64.
     """
     _, s_base, _ = pair.of_base
     U_post, _, V_post = pair.of_post

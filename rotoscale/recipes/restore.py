@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def restore_left(pair: MatrixPair) -> torch.Tensor:
     """The base's left vectors, rotated as the right ones were.
 
-    METHODS 3, Q the orthogonal polar factor of B = V_b^T V_p. `pair` of m x n, result m x n float64.
+    docs/methods.md, section 3, Q the orthogonal polar factor of B = V_b^T V_p. `pair` of m x n, result m x n float64.
     """
     from rotoscale.linalg import product
     from rotoscale.polar import nearest_rotation
@@ -51,7 +51,7 @@ def restore_left(pair: MatrixPair) -> torch.Tensor:
 def restore_right(pair: MatrixPair) -> torch.Tensor:
     """The base's right vectors, rotated as the left ones were.
 
-    METHODS 3, Q the orthogonal polar factor of A = U_b^T U_p. `pair` of m x n, result m x n float64.
+    docs/methods.md, section 3, Q the orthogonal polar factor of A = U_b^T U_p. `pair` of m x n, result m x n float64.
     """
     from rotoscale.linalg import product
     from rotoscale.polar import nearest_rotation

@@ -15,9 +15,11 @@ from dagster._core.loader import LoadingContextForTest
 
 from assets.definitions import defs
 from assets.freshness import pending
-from assets.groups import model_assets, structural_assets
+from assets.groups import model_assets, open_workspace, structural_assets
 from assets.materializing import WorkspaceResource
 from assets.structure import comparison
+from resources.families import register_local
+from resources.settings import Settings
 from resources.warehouse import TableStore
 from resources.workspace import Workspace
 from tests.materialize import materialize
@@ -30,7 +32,7 @@ TASKS = "evaluation: {tasks: [no_such_task]}\n"
 @pytest.fixture
 def family(tmp_path: Path, checkpoints: Path) -> Path:
     """A folder with checkpoints of its own, a family file over them, and everything of base and tuned materialized."""
-    for name in ("base", "tuned", "stranger"):
+    for name in ("base", "tuned", "unrelated"):
         shutil.copytree(checkpoints / name, tmp_path / "models" / name)
     write_family(tmp_path / "families", tmp_path / "models", "recipes: [interpolate]\n")
     for model in ("base", "tuned"):
@@ -85,6 +87,23 @@ def _only_of_another_version(real: Callable[..., str | None]) -> Callable[..., s
     return lambda store, table, model: "older" if table == "decompositions" else real(store, table, model)
 
 
+def test_what_is_compared_once_is_left_alone_unless_it_is_named(
+    tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A one-off comparison has a partition, and neither the automation nor a plain run makes edits or scores of it."""
+    settings = Settings(data=tmp_path / "data", families=tmp_path / "none")
+    base, post = register_local(settings.local_families, str(checkpoints / "base"), str(checkpoints / "tuned"))
+    space = open_workspace(settings)
+    assert space.wanted() == []
+    monkeypatch.setenv("ROTOSCALE_DATA", str(settings.data))
+    monkeypatch.setenv("ROTOSCALE_FAMILIES", str(settings.families))
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("models", [base.id, post.id])
+        result = dg.evaluate_automation_conditions(defs=defs, instance=instance)
+        assert not any(result.get_requested_partitions(dg.AssetKey(asset)) for asset in EVERYTHING)
+    assert pending(space, post.id) == list(EVERYTHING)
+
+
 def test_a_copy_with_the_same_bytes_is_up_to_date_and_other_bytes_are_not(
     family: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -92,7 +111,7 @@ def test_a_copy_with_the_same_bytes_is_up_to_date_and_other_bytes_are_not(
     shutil.copytree(family, elsewhere, dirs_exist_ok=True, copy_function=shutil.copyfile)
     write_family(elsewhere / "families", elsewhere / "models", "recipes: [interpolate]\n")
     assert [pending(space_of(elsewhere), model) for model in ("base", "tuned")] == [[], []]
-    shutil.copy(elsewhere / "models" / "stranger" / "model.safetensors", elsewhere / "models" / "tuned")
+    shutil.copy(elsewhere / "models" / "unrelated" / "model.safetensors", elsewhere / "models" / "tuned")
     assert pending(space_of(elsewhere), "tuned") == list(EVERYTHING)
     assert pending(space_of(elsewhere), "base") == []
 
@@ -111,7 +130,7 @@ def test_weights_replaced_while_they_are_compared_leave_no_rows(
 
     def replaced_meanwhile(space: Workspace, model: str) -> dict:
         rows = real(space, model)
-        shutil.copy(family / "models" / "stranger" / "model.safetensors", family / "models" / "tuned")
+        shutil.copy(family / "models" / "unrelated" / "model.safetensors", family / "models" / "tuned")
         return rows
 
     space = space_of(family)
@@ -153,7 +172,7 @@ def test_dagster_itself_shows_as_stale_what_is_out_of_date(family: Path, monkeyp
     monkeypatch.setenv("ROTOSCALE_DATA", str(family / "data"))
     monkeypatch.setenv("ROTOSCALE_FAMILIES", str(family / "families"))
     with instance_for_test() as instance:
-        instance.add_dynamic_partitions("models", ["base", "tuned", "stranger"])
+        instance.add_dynamic_partitions("models", ["base", "tuned", "unrelated"])
         cursor = observe(instance, None)
         for model in ("base", "tuned"):
             assert job.execute_in_process(

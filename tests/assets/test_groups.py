@@ -63,6 +63,19 @@ print(json.dumps({
 }))
 """
 
+MODELS_PAGE = """
+import json
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+
+test = AppTest.from_file("dashboard/app.py", default_timeout=120).run()
+test.query_params["model"] = "base"
+test._page_hash = calc_hash("models")
+test.run()
+assert not test.exception, test.exception
+print(json.dumps([frame.value.astype(str).values.tolist() for frame in test.dataframe]))
+"""
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> Path:
@@ -105,6 +118,7 @@ def test_a_new_group_is_one_folder(house: Path) -> None:
             "SELECT asset, group_name, key FROM table_texts WHERE table_name = 'layer_counts'"
         ).fetchall()
         assert texts == [("layer_counts", "toy", ["model_id"])]
+    assert '"layer_counts"' in in_house(house, "-c", MODELS_PAGE)
 
 
 def test_every_table_names_an_asset_of_its_group_and_every_asset_fills_one() -> None:

@@ -13,12 +13,13 @@ from assets.definitions import defs
 from assets.freshness import pending
 from assets.groups import contract, model_assets, structural_assets
 from assets.materializing import WorkspaceResource
+from assets.structure import checks
 from resources.warehouse import TableStore, read
 from tests.materialize import materialize
 from tests.tiny import truncated_copy, with_nan, write_family
 
 STRUCTURE = structural_assets()
-MODELS = ("base", "tuned", "stranger")
+MODELS = ("base", "tuned", "unrelated")
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +39,12 @@ def query(folder: Path, sql: str, *parameters: object) -> list[tuple]:
 
 
 def test_every_model_has_its_rows_in_every_table(warehouse: Path) -> None:
-    for table, rows in {"models": 1, "decompositions": 21, "scale_statistics": 21, "rotation_statistics": 21}.items():
+    pairs = dict.fromkeys(("decompositions", "scale_statistics", "rotation_statistics", "agreement"), 21)
+    for table, rows in {"models": 1, **pairs}.items():
         assert query(warehouse, f"SELECT model_id, count(*) FROM {table} GROUP BY 1 ORDER BY 1") == [
             (model, rows) for model in sorted(MODELS)
         ]
-    for table in ("decompositions", "scale_statistics", "rotation_statistics", "tensor_changes", "coverage"):
+    for table in (*pairs, "tensor_changes", "coverage"):
         missing = query(warehouse, f"SELECT count(*) FROM {table} WHERE run_id IS NULL OR code_version IS NULL")
         assert missing == [(0,)]
 
@@ -51,7 +53,7 @@ def test_catalogued_facts_are_right(warehouse: Path) -> None:
     assert query(
         warehouse,
         "SELECT role, base_id, architecture, dtype, n_layers, hidden_size, n_heads, n_kv_heads, status "
-        "FROM models WHERE model_id = 'stranger'",
+        "FROM models WHERE model_id = 'unrelated'",
     ) == [("unrelated", "base", "llama", "bfloat16", 3, 32, 4, 2, "ready")]
 
 
@@ -67,13 +69,13 @@ def test_statistics_agree_with_numpy(warehouse: Path, checkpoints: Path, layer: 
     where = (layer, matrix)
     (found,) = query(
         warehouse,
-        "SELECT nf, relative_change, nf_null, nf_null_simulated, nf_over_null FROM rotation_statistics "
+        "SELECT nf, relative_change, nf_null, nf_over_null FROM rotation_statistics "
         "WHERE model_id = 'tuned' AND layer = ? AND matrix = ?",
         *where,
     )
     assert found[0] == pytest.approx(nf, abs=1e-6)
     assert found[1] == pytest.approx(change, rel=1e-9)
-    assert found[4] == pytest.approx(found[0] / found[3])
+    assert found[3] == pytest.approx(found[0] / found[2])
     pairwise = (s[:, None] + s) ** -2.0
     e2 = np.linalg.norm(weights[1] - weights[0]) ** 2 / weights[0].size
     null = np.sqrt(2 * e2 / len(s) * (pairwise.sum() - np.trace(pairwise)))
@@ -89,6 +91,102 @@ def test_statistics_agree_with_numpy(warehouse: Path, checkpoints: Path, layer: 
     np.testing.assert_allclose(scale[2], s2 / s, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("layer", "matrix", "name"), [(0, "q", "self_attn.q_proj"), (2, "down", "mlp.down_proj")])
+def test_agreement_agrees_with_numpy(warehouse: Path, checkpoints: Path, layer: int, matrix: str, name: str) -> None:
+    base, post = (
+        load_file(checkpoints / model / "model.safetensors")[f"model.layers.{layer}.{name}.weight"].double().numpy()
+        for model in ("base", "tuned")
+    )
+    U, _, Vh = np.linalg.svd(base, full_matrices=False)
+    change = post - base
+    D = U.T @ change @ Vh.T
+    off = D - np.diag(np.diag(D))
+    energy = np.sum(change**2)
+    scale = np.sum(change * base) ** 2 / np.sum(base**2)
+    (found,) = query(
+        warehouse,
+        "SELECT tau, share_scale, share_diagonal, share_shared, share_apart, share_outside, depth FROM agreement "
+        "WHERE model_id = 'tuned' AND layer = ? AND matrix = ?",
+        layer,
+        matrix,
+    )
+    expected = [
+        np.sum(off * off.T) / np.sum(off**2),
+        scale / energy,
+        (np.sum(np.diag(D) ** 2) - scale) / energy,
+        np.sum((off + off.T) ** 2) / 4 / energy,
+        np.sum((off - off.T) ** 2) / 4 / energy,
+        1 - np.sum(D**2) / energy,
+    ]
+    np.testing.assert_allclose(found[:-1], expected, atol=1e-9)
+    assert found[-1] == "full"
+
+
+def test_q_values_are_corrected_over_the_matrices_of_one_model(warehouse: Path) -> None:
+    for tail in ("together", "apart"):
+        rows = query(warehouse, f"SELECT p_{tail}, q_{tail} FROM agreement WHERE model_id = 'tuned' ORDER BY p_{tail}")
+        p, q = np.array(rows).T
+        n = len(p)
+        expected = np.minimum.accumulate((p * n / np.arange(1, n + 1))[::-1])[::-1]
+        np.testing.assert_allclose(q, expected)
+    assert query(warehouse, "SELECT count(tau), count(q_together) FROM agreement WHERE model_id = 'base'") == [(0, 0)]
+
+
+def test_principal_matrices_are_found_by_their_place_among_the_changes(warehouse: Path) -> None:
+    assert query(
+        warehouse,
+        "SELECT count(*), count(*) FILTER (c.relative_change = r.relative_change) FROM tensor_changes c "
+        "JOIN rotation_statistics r USING (model_id, base_id, layer, matrix, expert) WHERE model_id = 'tuned'",
+    ) == [(21, 21)]
+
+
+def test_standard_depth_says_so_in_rows_and_checks(
+    tmp_path: Path, families: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROTOSCALE_DEPTH", "standard")
+    for model in ("base", "tuned"):
+        result = materialize(tmp_path / "data", families, model, *STRUCTURE)
+        assert result.success
+    space = WorkspaceResource(data=str(tmp_path / "data"), families=str(families)).open()
+    assert {row["depth"] for row in space.tables.read("agreement", "tuned")} == {"standard"}
+    assert all(row["nf"] is None for row in space.tables.read("rotation_statistics", "tuned"))
+    assert {row["kernel"] for row in space.tables.read("decompositions", "tuned")} <= {"gram-values", "svd-values"}
+    found = {e.asset_check_evaluation_data.check_name: e.asset_check_evaluation_data for e in checks_of(result)}
+    for name in ("reconstruction", "orthogonality", "possible_nf", "numerical_floor"):
+        assert found[name].passed
+        assert "nothing to compare" in found[name].metadata["note"].value
+    assert found["possible_tau"].metadata["matrices"].value == 21
+    monkeypatch.setenv("ROTOSCALE_DEPTH", "full")
+    assert set(pending(WorkspaceResource(data=str(tmp_path / "data"), families=str(families)).open(), "tuned")) >= {
+        "decompositions",
+        "rotation_statistics",
+        "agreement",
+    }
+
+
+def checks_of(result: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
+    return [e for e in result.all_events if e.event_type_value == "ASSET_CHECK_EVALUATION"]
+
+
+@pytest.mark.parametrize(
+    ("row", "passed"),
+    [
+        ({"tau": 0.5, "p_together": 0.01, "p_apart": 1.0}, True),
+        ({"tau": 1.5, "p_together": 0.01, "p_apart": 1.0}, False),
+        ({"tau": 0.5, "p_together": 0.0, "p_apart": 1.0}, False),
+    ],
+)
+def test_an_impossible_tau_fails_its_check(row: dict[str, float], passed: bool) -> None:
+    assert checks.possible_tau([row]).passed == passed
+
+
+def test_shares_that_do_not_sum_to_one_fail_their_check() -> None:
+    row = dict.fromkeys(checks.SHARES, 0.2)
+    assert checks.whole_budget([row]).passed
+    assert not checks.whole_budget([row, {**row, "share_apart": 0.3}]).passed
+    assert "nothing" in str(checks.whole_budget([dict.fromkeys(checks.SHARES)]).metadata["note"].value)
+
+
 def test_a_base_compared_with_itself_is_the_exact_floor(warehouse: Path) -> None:
     assert query(
         warehouse,
@@ -98,9 +196,9 @@ def test_a_base_compared_with_itself_is_the_exact_floor(warehouse: Path) -> None
     ) == [(0, 0, 1, 1, 0, 0)]
 
 
-def test_the_stranger_sits_at_the_unrelated_level_and_the_descendant_far_below(warehouse: Path) -> None:
+def test_the_unrelated_model_sits_at_the_unrelated_level_and_the_descendant_far_below(warehouse: Path) -> None:
     level = dict(query(warehouse, "SELECT model_id, median(nf / nf_unrelated) FROM rotation_statistics GROUP BY 1"))
-    assert level["stranger"] == pytest.approx(1, abs=0.1)
+    assert level["unrelated"] == pytest.approx(1, abs=0.1)
     assert level["tuned"] < 0.5
 
 
@@ -122,7 +220,7 @@ def test_nothing_is_pending_after_a_run_until_a_weight_changes(
     assert set(STRUCTURE) < set(model_assets())
     rebased = write_family(tmp_path / "families", tmp_path)
     for model in MODELS:
-        (tmp_path / model).symlink_to(checkpoints / ("stranger" if model == "tuned" else model))
+        (tmp_path / model).symlink_to(checkpoints / ("unrelated" if model == "tuned" else model))
     elsewhere = WorkspaceResource(data=str(warehouse / "data"), families=str(rebased)).open()
     assert "checkpoints" in pending(elsewhere, "tuned")
 
@@ -130,7 +228,7 @@ def test_nothing_is_pending_after_a_run_until_a_weight_changes(
 def test_materializations_carry_tables_pictures_and_checks(tmp_path: Path, families: Path) -> None:
     for model in ("base", "tuned"):
         result = materialize(tmp_path / "data", families, model, *STRUCTURE)
-    for asset in ("decompositions", "scale_statistics", "rotation_statistics"):
+    for asset in ("decompositions", "scale_statistics", "rotation_statistics", "agreement"):
         metadata = result.asset_materializations_for_node(
             "decompositions" if asset == "decompositions" else "comparison_statistics"
         )
@@ -138,21 +236,19 @@ def test_materializations_carry_tables_pictures_and_checks(tmp_path: Path, famil
         assert found.metadata["dagster/row_count"].value == 21
         assert "| q | 3 |" in found.metadata["by_matrix"].value
         assert any("data:image/png;base64," in str(value.value) for value in found.metadata.values())
-    checks = {
-        e.asset_check_evaluation_data.check_name: e
-        for e in result.all_events
-        if e.event_type_value == "ASSET_CHECK_EVALUATION"
-    }
-    assert set(checks) == {
+    found = {e.asset_check_evaluation_data.check_name: e for e in checks_of(result)}
+    assert set(found) == {
         "finite_weights",
         "reconstruction",
         "orthogonality",
         "positive_scale",
         "numerical_floor",
         "possible_nf",
+        "possible_tau",
+        "whole_budget",
         "coverage",
     }
-    assert all(event.asset_check_evaluation_data.passed for event in checks.values())
+    assert all(event.asset_check_evaluation_data.passed for event in found.values())
 
 
 @pytest.mark.parametrize(
@@ -211,8 +307,8 @@ def test_the_sensor_adds_registered_models(tmp_path: Path, families: Path) -> No
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(instance=instance, resources={"workspace": resource})
         result = sensor(context)
-        assert [list(r.partition_keys) for r in result.dynamic_partitions_requests] == [["base", "tuned", "stranger"]]
-        instance.add_dynamic_partitions("models", ["base", "tuned", "stranger"])
+        assert [list(r.partition_keys) for r in result.dynamic_partitions_requests] == [["base", "tuned", "unrelated"]]
+        instance.add_dynamic_partitions("models", ["base", "tuned", "unrelated"])
         assert not sensor(context).dynamic_partitions_requests
 
 

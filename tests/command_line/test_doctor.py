@@ -27,7 +27,8 @@ def data(tmp_path: Path, checkpoints: Path) -> Path:
     """A data folder with one sound thing of every kind."""
     data = tmp_path / "data"
     W = torch.randn(40, 24, generator=torch.Generator().manual_seed(0))
-    FactorStore(data / "factors").get_with_long(weight_hash(W), W)
+    FactorStore(data / "factors").get_values(weight_hash(W), W)
+    FactorStore(data / "factors").get(weight_hash(W), W)
     write_record(data / "pairs" / "ab" / "pair.json", {"nf": 0.25})
     write_record(data / "content-hashes" / "hash.json", {"content_hash": "abc"})
     ResultStore(data / "evaluations").keep("too sharp", "broken", 1)
@@ -102,7 +103,7 @@ def test_a_sound_folder_is_called_so(data: Path) -> None:
         (rewritten("evaluations/*/*.json", "sharp", "blunt"), "made again"),
         (rewritten("content-hashes/*.json", "abc", "abd"), "made again"),
         (flipped("factors/??/*[0-9].safetensors"), "damaged"),
-        (flipped("factors/??/*-long.safetensors"), "damaged"),
+        (flipped("factors/??/*-values.safetensors"), "damaged"),
         (zeroed, "rotoscale run tuned"),
         (cut_short, "rotoscale run tuned"),
     ],
@@ -119,7 +120,7 @@ def test_damage_is_found_and_named_with_its_remedy(data: Path, damage: Callable[
 
 def test_what_takes_long_can_be_left_out(data: Path) -> None:
     zeroed(data)
-    flipped("factors/??/*-long.safetensors")(data)
+    flipped("factors/??/*-values.safetensors")(data)
     assert examined(data, "--quick").exit_code == 0
     assert examined(data).output.count("WRONG") == 2
 

@@ -26,7 +26,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from resources.warehouse import current, read
 
-MODELS = {"base", "tuned", "stranger"}
+MODELS = {"base", "tuned", "unrelated"}
 STRUCTURE = {"checkpoints", "decompositions", "scale_statistics", "rotation_statistics", "tensor_changes"}
 MATRICES = 3 * 7  # layers of a tiny model, matrices of a layer
 PATIENCE = 300.0  # seconds; took 213 on two cores with seven times their work, so that less would fail for no fault

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -127,7 +127,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_somebody_elses_factors_are_used_and_left_alone(shared: Path, folder_mode: int) -> None:
     store, W = FactorStore(shared), weight()
     hashed = weight_hash(W)
-    made = store.get_with_long(hashed, W)
+    values = store.get_values(hashed, W).decomposition.singular_values
+    store.get(hashed, W)
     files = sorted(shared.glob("??/*.safetensors"))
     assert len(files) == 2
     for path in files:
@@ -136,7 +137,7 @@ def test_somebody_elses_factors_are_used_and_left_alone(shared: Path, folder_mod
         path.parent.chmod(folder_mode)
     with as_somebody_else():
         assert store.get(hashed, W).found
-        assert torch.equal(store.get_with_long(hashed, W).long, made.long)
+        torch.testing.assert_close(store.get_values(hashed, W).decomposition.singular_values, values)
         store.limit_bytes = 0
         store.trim()
     assert [path.exists() for path in files] == [folder_mode == 0o555] * 2
@@ -147,24 +148,28 @@ def test_a_store_that_is_only_read_gives_what_it_lacks_too(shared: Path) -> None
     store.get(weight_hash(W), W)
     with as_somebody_else():
         assert not store.get(weight_hash(other), other).found
-        assert store.get_with_long(weight_hash(other), other).long is not None
+        assert len(store.get_values(weight_hash(other), other).decomposition.singular_values)
     assert store.find(weight_hash(other)) is None
 
 
 def test_no_flipped_bit_is_read_as_another_factor(tmp_path: Path) -> None:
     store, W = FactorStore(tmp_path), weight(shape=(12, 8))
     hashed = weight_hash(W)
-    true = store.get_with_long(hashed, W)
-    short, long = (path.read_bytes() for path in (store.path(hashed), store._long_path(hashed)))
+    values = store.get_values(hashed, W).decomposition
+    true = store.get(hashed, W).decomposition
+    paths = (store.path(hashed), store._values_path(hashed))
+    wholes = [path.read_bytes() for path in paths]
     generator = random.Random(0)
     for _ in range(300):
-        for path, whole in ((store.path(hashed), short), (store._long_path(hashed), long)):
+        for path, whole in zip(paths, wholes, strict=True):
             damaged = bytearray(whole)
             damaged[generator.randrange(len(whole))] ^= 1 << generator.randrange(8)
             path.write_bytes(damaged)
         found = store.find(hashed)
-        assert found is None or facts(found.decomposition) == facts(replace(true, long=None))
-        assert torch.equal(store.get_with_long(hashed, W).long, true.long)
+        assert found is None or facts(found.decomposition) == facts(true)
+        store.path(hashed).unlink(missing_ok=True)  # whose values would serve too
+        again = store.get_values(hashed, W).decomposition
+        assert again.singular_values.tolist() == values.singular_values.tolist()
 
 
 def facts(decomposition: Decomposition) -> list:
@@ -194,3 +199,33 @@ def test_factors_under_the_name_of_another_weight_are_not_believed(tmp_path: Pat
     target.parent.mkdir(exist_ok=True)
     store.path(weight_hash(W)).rename(target)
     assert store.find(weight_hash(other)) is None
+
+
+@pytest.mark.parametrize("shape", [(40, 24), (24, 40), (30, 30)], ids=str)
+def test_values_alone_are_a_small_file_and_those_of_the_factors(tmp_path: Path, shape: tuple[int, int]) -> None:
+    store, W = FactorStore(tmp_path), weight(shape=shape)
+    hashed = weight_hash(W)
+    values = store.get_values(hashed, W).decomposition
+    expected = torch.linalg.svdvals(W.double())
+    torch.testing.assert_close(values.singular_values, expected, rtol=1e-9, atol=0)
+    assert values.numerical_rank == min(shape)
+    (file,) = tmp_path.glob("??/*.safetensors")
+    assert file.stat().st_size < store_size(tmp_path / "with vectors", W) / 3
+    assert store.find(hashed) is None  # an edit that needs the vectors makes them
+    assert not store.get(hashed, W).found
+    assert store.find_values(hashed).decomposition.short.shape == (min(shape),) * 2  # now the factors serve both
+    store.remove(hashed)
+    assert not list(tmp_path.glob("??/*.safetensors"))
+
+
+def store_size(folder: Path, W: torch.Tensor) -> int:
+    store = FactorStore(folder)
+    store.get(weight_hash(W), W)
+    return store.path(weight_hash(W)).stat().st_size
+
+
+def test_a_deficient_matrix_has_its_values_by_the_accurate_route(tmp_path: Path) -> None:
+    W = weight(shape=(40, 5)).double() @ weight(1, shape=(5, 24)).double()
+    values = FactorStore(tmp_path).get_values(weight_hash(W), W).decomposition
+    assert values.kernel == "svd-values"
+    assert values.numerical_rank == 5

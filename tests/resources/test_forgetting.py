@@ -48,10 +48,20 @@ def test_everything_of_a_forgotten_model_goes_and_the_rest_stays(space: Workspac
 
 def test_a_forgotten_model_runs_only_when_it_is_named(space: Workspace, tmp_path: Path) -> None:
     forget(space, "tuned")
-    assert [entry.id for entry in space.wanted()] == ["base", "stranger"]
+    assert [entry.id for entry in space.wanted()] == ["base", "unrelated"]
     assert pending(space, "tuned") == list(model_assets())
     assert materialize(tmp_path / "data", tmp_path / "families", "tuned", *model_assets()).success
     assert "tuned" in [entry.id for entry in space.wanted()]
+
+
+def test_a_model_that_no_family_registers_any_more_can_be_forgotten(space: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "families" / "tiny.yaml"
+    kept = [line for line in file.read_text(encoding="utf-8").splitlines() if "id: tuned" not in line]
+    file.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    elsewhere = WorkspaceResource(data=str(tmp_path / "data"), families=str(tmp_path / "families")).open()
+    forget(elsewhere, "tuned")
+    assert elsewhere.status("tuned") == "forgotten"
+    assert elsewhere.tables.read("scale_statistics", "tuned") == []
 
 
 def test_a_base_that_others_are_compared_with_is_not_forgotten(space: Workspace) -> None:

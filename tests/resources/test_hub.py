@@ -382,13 +382,13 @@ def test_a_server_that_is_no_hub(server: HubServer, call: Caller, checkpoint: di
 @pytest.mark.parametrize(
     "repo", ["", "../x", "a/b/c", "a//b", "org/na me", "org/..", "-a/b", "a/b\n", "a/b.git", "a--b/c", "ü/b"]
 )
-def test_names_of_strangers_are_checked(repo: str) -> None:
+def test_names_from_outside_are_checked(repo: str) -> None:
     with pytest.raises(hub.HubNameError, match="org/name"):
         hub.resolve(repo)
 
 
 @pytest.mark.parametrize("revision", ["", "../x", "a b", "-x", "x" * 200, "a//b", "main\n", "refs/pr/"])
-def test_revisions_of_strangers_are_checked(revision: str) -> None:
+def test_revisions_from_outside_are_checked(revision: str) -> None:
     with pytest.raises(hub.HubNameError, match="branch, a tag or a commit"):
         hub.resolve("org/name", revision)
 

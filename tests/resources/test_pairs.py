@@ -17,29 +17,28 @@ import pytest
 from resources.checkpoints import NonFiniteWeights
 from resources.comparison import other_changes
 from resources.decomposing import DecompositionTask, decompose_matrix
+from resources.depth import depth_of
 from resources.location import Location
-from resources.pairs import PairTask, compare_matrices, layers_with_null
+from resources.pairs import PairTask, compare_matrices
 from resources.staged import Staged, each
 from resources.weight_hashes import WeightHashes, remember
 
-SMALL, LARGE = [(64, 64)] * 7, [(9000, 1500)] * 100
+SMALL, LARGE = [(64, 64)] * 7, [(9000, 1500)] * 200
 
 
 @pytest.mark.parametrize(
-    ("n_layers", "shapes", "setting", "expected"),
+    ("setting", "shapes", "depth"),
     [
-        (5, SMALL, None, {0, 1, 2, 3, 4}),
-        (32, LARGE, None, {4, 12, 20, 28}),
-        (4, LARGE, None, {2}),
-        (4, LARGE, 2, {1, 3}),
-        (4, SMALL, 0, set()),
-        (3, LARGE, 10**9, {0, 1, 2}),
+        ("auto", SMALL, "full"),
+        ("auto", LARGE, "standard"),
+        ("full", LARGE, "full"),
+        ("standard", SMALL, "standard"),
     ],
 )
-def test_layers_are_spread_evenly(
-    n_layers: int, shapes: list[tuple[int, int]], setting: int | None, expected: set[int]
+def test_the_depth_is_what_is_asked_for_or_goes_by_size(
+    setting: str, shapes: list[tuple[int, int]], depth: str
 ) -> None:
-    assert layers_with_null(n_layers, shapes, setting) == expected
+    assert depth_of(setting, shapes) == depth
 
 
 @pytest.fixture
@@ -48,10 +47,10 @@ def models(tmp_path: Path, checkpoints: Path) -> tuple[Location, Location]:
     return tuple(Location(shutil.copytree(checkpoints / name, tmp_path / name)) for name in ("base", "tuned"))  # type: ignore[return-value]
 
 
-def tasks_of(models: tuple[Location, Location], data: Path) -> list[PairTask]:
+def tasks_of(models: tuple[Location, Location], data: Path, depth: str = "full", null_draws: int = 2) -> list[PairTask]:
     base, post = models
     keys = post.open().matrices()
-    return [PairTask(base, post, key, data / "factors", data / "pairs", "cpu", True, 0) for key in keys]
+    return [PairTask(base, post, key, data / "factors", data / "pairs", "cpu", depth, null_draws, 0) for key in keys]
 
 
 def decompositions_of(model: Location, data: Path) -> list[DecompositionTask]:
@@ -189,5 +188,70 @@ class _OnDevice:
 def test_different_seeds_are_different_records(models: tuple[Location, Location], tmp_path: Path) -> None:
     task = tasks_of(models, tmp_path)[0]
     first, second = compare_matrices(task), compare_matrices(replace(task, seed=1))
-    seeds = {row["rotation_statistics"]["null_seed"] for row in (first, second)}
-    assert len(seeds) == 2
+    for table, column in (("rotation_statistics", "null_seed"), ("agreement", "seed")):
+        assert first[table][column] != second[table][column]
+
+
+def test_standard_depth_needs_no_vectors_of_the_post_model(models: tuple[Location, Location], tmp_path: Path) -> None:
+    rows = rows_of(tasks_of(models, tmp_path, "standard"))
+    for row in rows:
+        assert row["agreement"]["depth"] == "standard"
+        assert -1 < row["agreement"]["tau"] < 1
+        assert row["scale_statistics"]["alpha_median"] > 0
+        assert row["scale_statistics"]["ratio_cv_noise"] > 0
+        assert row["rotation_statistics"]["relative_change"] == row["tensor_changes"]["relative_change"] > 0
+        missing = ("nf", "nf_null", "nf_over_null", "formula_error", "leak", "left_top", "intruders", "null_draws")
+        assert not any(row["rotation_statistics"][name] for name in missing)
+        assert row["agreement"]["principal_angle"] is row["agreement"]["change_stable_rank"] is None
+    kept = list((tmp_path / "factors").glob("??/*.safetensors"))
+    assert len(kept) == 2 * len(rows)
+    assert sum(path.stem.endswith("-values") for path in kept) == len(rows)
+
+
+def test_full_depth_afterwards_computes_only_what_is_missing(models: tuple[Location, Location], tmp_path: Path) -> None:
+    standard = rows_of(tasks_of(models, tmp_path, "standard"))
+    records = {path: path.stat().st_ino for path in (tmp_path / "pairs").rglob("*.json")}
+    later = rows_of(tasks_of(models, tmp_path, "full"))
+    assert {path: path.stat().st_ino for path in records} == records  # nothing was written again
+    assert len(list((tmp_path / "pairs").rglob("*.json"))) == 2 * len(records)
+    at_once = rows_of(tasks_of(models, tmp_path / "elsewhere", "full"))
+    for was, row, direct in zip(standard, later, at_once, strict=True):
+        assert row["scale_statistics"] == was["scale_statistics"]
+        assert row["tensor_changes"] == was["tensor_changes"]
+        full_only = ("depth", "principal_angle", "change_stable_rank", "change_rank_90", "change_top_energy")
+        assert {name: value for name, value in row["agreement"].items() if name not in full_only} == {
+            name: value for name, value in was["agreement"].items() if name not in full_only
+        }
+        assert row["agreement"]["depth"] == "full"
+        for table in ("agreement", "rotation_statistics"):
+            for name, value in direct[table].items():
+                assert row[table][name] == (pytest.approx(value, rel=1e-9) if isinstance(value, float) else value)
+    spoiled = rows_of(tasks_of(models, tmp_path, "standard"))
+    assert spoiled == standard  # and standard depth is still there
+
+
+@pytest.mark.parametrize("depth", ["standard", "full"])
+def test_one_weight_twice_is_not_read(models: tuple[Location, Location], tmp_path: Path, depth: str) -> None:
+    """A base beside itself: its factors say everything."""
+    base = models[0]
+    for task in decompositions_of(base, tmp_path):
+        decompose_matrix(task)
+    spoil(base)
+    for row in rows_of(tasks_of((base, base), tmp_path, depth)):
+        assert row["tensor_changes"]["relative_change"] == row["rotation_statistics"]["relative_change"] == 0
+        assert row["rotation_statistics"]["nf"] == (0 if depth == "full" else None)
+        assert row["agreement"]["depth"] == depth
+        assert row["agreement"]["tau"] is row["agreement"]["share_scale"] is None
+        assert (row["scale_statistics"]["alpha_median"], row["scale_statistics"]["ratio_cv"]) == (1, 0)
+
+
+def test_simulated_nulls_are_for_every_matrix_or_for_none(models: tuple[Location, Location], tmp_path: Path) -> None:
+    for draws, simulated in ((0, False), (2, True)):
+        for row in rows_of(tasks_of(models, tmp_path, "full", draws)):
+            rotation = row["rotation_statistics"]
+            null = rotation["nf_null_simulated"] if simulated else rotation["nf_null"]
+            assert rotation["nf_over_null"] == pytest.approx(rotation["nf"] / null)
+            assert rotation["null_draws"] == (draws or None)
+            assert (rotation["nf_null_simulated"] is not None) == simulated
+            if simulated:
+                assert rotation["nf_null_low"] < rotation["nf_null_simulated"] < rotation["nf_null_high"]

@@ -36,7 +36,7 @@ def test_defaults() -> None:
     assert found.device == "cpu"
     assert found.workers >= 1
     assert found.memory_gigabytes is None
-    assert (found.depth, found.null_draws, found.null_layers, found.control_draws) == ("auto", 0, None, 19)
+    assert (found.depth, found.null_draws, found.control_draws) == ("auto", 0, 19)
     assert (found.factor_gigabytes, found.seed, found.keep_edits) == (50, 0, "")
 
 
@@ -51,7 +51,6 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
         "MEMORY_GB": "2.5",
         "DEPTH": "full",
         "NULL_DRAWS": "7",
-        "NULL_LAYERS": "all",
         "CONTROL_DRAWS": "4",
         "FACTOR_GB": "0",
         "KEEP_EDITS": " restore-left ",
@@ -62,7 +61,7 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert (found.data, found.families) == (tmp_path / "here", Path.home() / "mine")
     assert found.architectures == tmp_path / "more"
     assert (found.device, found.workers, found.memory_gigabytes) == ("cpu:0", 3, 2.5)
-    assert (found.depth, found.null_draws, found.null_layers, found.control_draws) == ("full", 7, sys.maxsize, 4)
+    assert (found.depth, found.null_draws, found.control_draws) == ("full", 7, 4)
     assert (found.factor_gigabytes, found.keep_edits, found.seed) == (0, "restore-left", 5)
     assert load_settings(data=tmp_path / "other").data == tmp_path / "other"
     with pytest.raises(SettingsError, match="workers='0' is not a whole number"):
@@ -86,7 +85,6 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
         ("ROTOSCALE_FACTOR_GB", "nan", "a number of at least 0"),
         ("ROTOSCALE_SEED", "1e400", "a whole number from 0"),
         ("ROTOSCALE_SEED", "-1", "a whole number from 0"),
-        ("ROTOSCALE_NULL_LAYERS", "some", "all, or a whole number of at least 0"),
         ("ROTOSCALE_NULL_DRAWS", "inf", "a whole number of at least 0"),
         ("ROTOSCALE_CONTROL_DRAWS", "0", "a whole number of at least 1"),
         ("ROTOSCALE_DEPTH", "ful", "auto, standard or full"),

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from rotoscale import MatrixError, row_change, scale_statistics, spectrum, tensor_change
-from rotoscale.reading import read_comparison
 
 
 def test_a_uniform_factor_is_found_by_all_four_estimators_and_leaves_nothing_unexplained() -> None:
@@ -110,28 +109,3 @@ def test_the_effective_rank_is_exact_to_double_precision() -> None:
     expected = np.exp(-(share * np.log(share)).sum())
     assert spectrum(s).effective_rank == pytest.approx(expected, rel=1e-14)
     assert spectrum(torch.ones(1000)).effective_rank == pytest.approx(1000, rel=1e-13)
-
-
-@pytest.mark.parametrize(
-    ("changed", "expected"),
-    [
-        ({"relative_change": 0.0}, "nothing was changed"),
-        ({"nf": 0.001}, "unchanged"),
-        ({"nf_over_unrelated": 0.97}, "does not descend"),
-        ({"nf_over_null": 0.7}, "rotated together more"),
-        ({"nf_over_null": 1.0}, "as noise of the same size"),
-        ({"nf_over_null": 1.4}, "came apart"),
-        ({"alpha": 0.98}, "weight decay"),
-    ],
-)
-def test_the_reading_follows_the_numbers(changed: dict[str, float], expected: str) -> None:
-    facts = {
-        "relative_change": 0.05,
-        "alpha": 1.01,
-        "alpha_p05": 1.0,
-        "alpha_p95": 1.02,
-        "nf": 0.1,
-        "nf_over_unrelated": 0.1,
-        "nf_over_null": 1.0,
-    }
-    assert expected in read_comparison(**{**facts, **changed})

@@ -40,11 +40,11 @@ VISION = {
 
 @dataclass
 class Example:
-    """A model in memory, where it was saved, and the live weight of each principal matrix."""
+    """A model in memory, where it was saved, and the loaded weight of each principal matrix."""
 
     model: Any
     path: Path
-    live: Callable[[MatrixKey], torch.Tensor]
+    loaded: Callable[[MatrixKey], torch.Tensor]
 
 
 PLACES = (
@@ -159,13 +159,13 @@ def _deepseek(layer: Any, key: MatrixKey) -> torch.Tensor:
 def _fused_by_head(attention: str) -> Callable[[Any, MatrixKey], torch.Tensor]:
     """BLOOM, Persimmon and one kind of Falcon: GPT-NeoX's order, the MLP under the same names."""
 
-    def live(layer: Any, key: MatrixKey) -> torch.Tensor:
+    def loaded(layer: Any, key: MatrixKey) -> torch.Tensor:
         holder = getattr(layer, attention)
         if key.matrix in "qkv":
             return holder.query_key_value.weight.view(HEADS, 3, HEAD_DIM, H)[:, "qkv".index(key.matrix)].reshape(H, H)
         return {"o": holder.dense, "up": layer.mlp.dense_h_to_4h, "down": layer.mlp.dense_4h_to_h}[key.matrix].weight
 
-    return live
+    return loaded
 
 
 def _falcon_grouped(layer: Any, key: MatrixKey) -> torch.Tensor:
@@ -364,10 +364,10 @@ def example(name: str, folder: Path, dtype: torch.dtype = torch.bfloat16, **savi
         for parameter in model.parameters():  # initial norms and biases are ones and zeros: nothing to tell them apart
             parameter.copy_(torch.randn(parameter.shape) * 0.05)
     model.save_pretrained(folder, **saving)
-    return Example(model, folder, lambda key: live_weight(name, model, key))
+    return Example(model, folder, lambda key: loaded_weight(name, model, key))
 
 
-def live_weight(name: str, model: Any, key: MatrixKey) -> torch.Tensor:
+def loaded_weight(name: str, model: Any, key: MatrixKey) -> torch.Tensor:
     """The weight of one principal matrix in a model in memory, float32, output x input."""
     return MODELS[name][1](_layers(model)[key.layer], key).detach().float()
 

@@ -65,7 +65,7 @@ def test_a_file_of_ones_own_adds_an_architecture(zoo: Zoo, tmp_path: Path, own: 
     checkpoint = open_checkpoint(folder)
     checkpoint.verify_and_hash()
     for key in checkpoint.matrices():
-        assert torch.equal(checkpoint.read(key), zoo("llama").live(key)), key
+        assert torch.equal(checkpoint.read(key), zoo("llama").loaded(key)), key
     assert set(layouts()) >= {"llama", "mine", "mine_too"}
 
 

@@ -109,7 +109,7 @@ def test_every_expert_is_compared_and_agrees_with_numpy(
     assert len(rows["rotation_statistics"]) == len(keys)
     for row in rows["rotation_statistics"]:
         key = keys[row["layer"], row["matrix"], row["expert"]]
-        W, X = zoo(name).live(key).double().numpy(), post.live(key).double().numpy()
+        W, X = zoo(name).loaded(key).double().numpy(), post.loaded(key).double().numpy()
         U, s, Vh = np.linalg.svd(W, full_matrices=False)
         U2, _, Vh2 = np.linalg.svd(X, full_matrices=False)
         nf = np.linalg.norm((U.T @ U2).T @ (Vh @ Vh2.T) - np.eye(len(s))) / np.sqrt(len(s))

@@ -36,7 +36,7 @@ def _assert_right(checkpoint: Checkpoint, matrices: Callable[[MatrixKey], torch.
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_layout(zoo: Zoo, name: str) -> None:
-    _assert_right(open_checkpoint(zoo(name).path), zoo(name).live)
+    _assert_right(open_checkpoint(zoo(name).path), zoo(name).loaded)
 
 
 def test_shards_and_stacked_experts(zoo: Zoo, tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_shards_and_stacked_experts(zoo: Zoo, tmp_path: Path) -> None:
     made.model.save_pretrained(tmp_path / "shards", max_shard_size="10KB")
     made.model.save_pretrained(tmp_path / "stacked", save_original_format=False)
     for folder in ("shards", "stacked"):
-        _assert_right(open_checkpoint(tmp_path / folder), made.live)
+        _assert_right(open_checkpoint(tmp_path / folder), made.loaded)
 
 
 @pytest.mark.filterwarnings("ignore")

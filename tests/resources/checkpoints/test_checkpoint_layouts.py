@@ -1,4 +1,4 @@
-"""Every layout: what is read from disk is, bit for bit, the weight of the live module."""
+"""Every layout: what is read from disk is, bit for bit, the weight of the loaded module."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def test_every_matrix_is_the_live_modules_own_weight(zoo: Zoo, name: str) -> Non
     assert keys
     assert [key.layer for key in keys] == sorted(key.layer for key in keys)
     for key in keys:
-        matrix, live = checkpoint.read(key), made.live(key)
+        matrix, loaded = checkpoint.read(key), made.loaded(key)
         assert matrix.dtype == torch.float32
         assert matrix.is_contiguous()
-        assert tuple(matrix.shape) == checkpoint.shape(key) == tuple(live.shape)
-        assert torch.equal(matrix, live), key
+        assert tuple(matrix.shape) == checkpoint.shape(key) == tuple(loaded.shape)
+        assert torch.equal(matrix, loaded), key
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -105,7 +105,7 @@ def test_other_dtypes(tmp_path: Path, dtype: torch.dtype) -> None:
     made = example("phi3", tmp_path, dtype)
     checkpoint = open_checkpoint(tmp_path)
     assert checkpoint.dtype == str(dtype).removeprefix("torch.")
-    assert all(torch.equal(checkpoint.read(key), made.live(key)) for key in checkpoint.matrices())
+    assert all(torch.equal(checkpoint.read(key), made.loaded(key)) for key in checkpoint.matrices())
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt_neox", "mixtral", "llava"])

@@ -17,7 +17,7 @@ import peft
 import pytest
 import torch
 import transformers as hf
-from checkpoint_zoo import MODELS, Example, live_weight, read_raw
+from checkpoint_zoo import MODELS, Example, loaded_weight, read_raw
 from safetensors.torch import load_file, save_file
 
 from resources.checkpoints import Checkpoint, MatrixKey, MissingTensor, WriteError, open_checkpoint
@@ -80,7 +80,7 @@ def test_transformers_loads_the_edit_and_generates(zoo: Zoo, tmp_path: Path, nam
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
     for key in source.matrices():
-        assert torch.equal(live_weight(name, loaded, key), zoo(name).live(key) * (2 if key in keys else 1)), key
+        assert torch.equal(loaded_weight(name, loaded, key), zoo(name).loaded(key) * (2 if key in keys else 1)), key
     assert _generate(out).shape == (1, 12)
 
 

@@ -18,15 +18,15 @@ def test_every_layout_is_replaced_in_its_place_and_put_back(zoo: Callable[[str],
     checkpoint = open_checkpoint(made.path)
     keys = checkpoint.matrices()
     places = LoadedMatrices(made.model, checkpoint, keys)
-    before = {key: made.live(key).detach().clone() for key in keys}
+    before = {key: made.loaded(key).detach().clone() for key in keys}
     chosen = keys[::3]
     new = {key: torch.full(checkpoint.shape(key), 2.0) * (1 + i) for i, key in enumerate(chosen)}
     with torch.inference_mode(), places.replaced(new):
         for key in keys:
             expected = new[key].to(before[key].dtype) if key in new else before[key]
-            assert torch.equal(made.live(key), expected), key
+            assert torch.equal(made.loaded(key), expected), key
             assert torch.equal(places.read(key), expected), key
-    assert all(torch.equal(made.live(key), before[key]) for key in keys)
+    assert all(torch.equal(made.loaded(key), before[key]) for key in keys)
 
 
 def test_a_model_that_is_not_the_checkpoint_s_is_refused(zoo: Callable[[str], Example]) -> None:

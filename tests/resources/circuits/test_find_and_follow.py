@@ -52,6 +52,7 @@ KEYS = {
     "cross_model_patching": ("recipient_id", "donor_id", "component"),
     "circuit_overlap": ("model_id", "circuit_model_id", "what"),
     "circuit_stability": ("model_id", "resample"),
+    "circuit_checks": ("model_id", "check"),
     "attention_knockouts": ("model_id", "query_position", "key_position", "first_layer"),
 }
 
@@ -94,6 +95,8 @@ def test_everything_about_the_known_circuit(circuit: CircuitResult) -> None:
     assert row["f"] == pytest.approx(1.0, abs=0.25)
     assert row["accuracy_full_by_box"] == [1.0, 1.0, 1.0]
     assert {row["jaccard_heads"] for row in circuit.tables["circuit_stability"][:1]} == {1.0}
+    assert len(circuit.tables["circuit_checks"]) == 3
+    assert all(row["passed"] for row in circuit.tables["circuit_checks"])
     masks = {(row["circuit_group"], row["desideratum"]): row["accuracy"] for row in circuit.tables["component_masks"]}
     assert masks["A", "object"] == 1.0
     assert masks["B", "reflexive"] == 1.0

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from resources.circuits.batches import Batches
-from resources.circuits.cross_model import cross_patch
+from resources.circuits.cross_model import Exchange
 from resources.circuits.knockouts import knock_out
 from resources.circuits.masks import desideratum_mask, learn_mask, named, prepared
 from resources.circuits.model import HeadModel
@@ -41,7 +41,8 @@ def maker(model: HeadModel) -> PromptMaker:
 def test_a_mask_finds_what_a_head_carries(model, maker, group, position, desideratum) -> None:  # type: ignore[no-untyped-def]
     decoys = [Head(3, 1), Head(0, 0)]
     parts = [
-        prepared(model, maker.desideratum(desideratum, n, seed=use), position) for use, n in enumerate((96, 16, 16))
+        prepared(model, maker.desideratum(desideratum, n, seed=use), [position])[position]
+        for use, n in enumerate((96, 16, 16))
     ]
     found = desideratum_mask(model, [*group, *decoys], *parts, draws=5)
     assert set(found.heads) >= set(group)
@@ -51,15 +52,15 @@ def test_a_mask_finds_what_a_head_carries(model, maker, group, position, desider
 
 @pytest.mark.parametrize("desideratum", ["positional", "lexical"])
 def test_no_head_of_it_points_by_position_or_letter(model, maker, desideratum: str) -> None:  # type: ignore[no-untyped-def]
-    test = prepared(model, maker.desideratum(desideratum, 16, seed=3), "last")
+    test = prepared(model, maker.desideratum(desideratum, 16, seed=3), ["last"])["last"]
     right = named(model, test, [[Head(2, 3)], [Head(3, 0), Head(3, 2)], []])
     assert float(right.double().mean(1).max()) < 0.5  # a pointer to an object that is not there points anywhere
 
 
 def test_a_mask_is_paid_for(model: HeadModel, maker: PromptMaker) -> None:
     """Heads that do not help to name the target stay their own."""
-    parts = prepared(model, maker.desideratum("object", 64, seed=0), "last")
-    validation = prepared(model, maker.desideratum("object", 16, seed=1), "last")
+    parts = prepared(model, maker.desideratum("object", 64, seed=0), ["last"])["last"]
+    validation = prepared(model, maker.desideratum("object", 16, seed=1), ["last"])["last"]
     assert learn_mask(model, [Head(0, 0), Head(1, 0)], parts, validation) == ()
     assert learn_mask(model, [], parts, validation) == ()
 
@@ -73,13 +74,14 @@ def test_cross_model_patching(model: HeadModel, maker: PromptMaker) -> None:
     recipient = HeadModel(cut, model.tokenizer, model_id="cut")
     prompts = maker.draw(16, seed=5)
     assert float((recipient.run(prompts).predicted == prompts.answers).double().mean()) < 0.3
-    patched = cross_patch(recipient, model, prompts, [Head(3, 0), Head(3, 2)], "last", draws=5)
+    exchange = Exchange(recipient, model, prompts)
+    patched = exchange.patch([Head(3, 0), Head(3, 2)], "last", draws=5)
     assert bool(patched.right.all())
-    assert max(cross_patch(recipient, model, prompts, [Head(1, 1)], "query_label", draws=5).random) < 0.3
-    back = cross_patch(model, recipient, prompts, [Head(3, 0), Head(3, 2)], "last", draws=0)
+    assert max(exchange.patch([Head(1, 1)], "query_label", draws=5).random) < 0.3
+    back = Exchange(model, recipient, prompts).patch([Head(3, 0), Head(3, 2)], "last", draws=0)
     assert not bool(back.right.all())
     with pytest.raises(CircuitError, match="do not correspond"):
-        cross_patch(HeadModel(zoo.model("llama"), model.tokenizer), model, prompts, [Head(0, 0)], "last", draws=0)
+        Exchange(HeadModel(zoo.model("llama"), model.tokenizer), model, prompts)
 
 
 def test_patching_a_model_with_itself_changes_nothing() -> None:
@@ -126,3 +128,12 @@ def test_knock_outs_agree_with_a_masked_forward_pass() -> None:
         stock.model.layers[1].self_attn.register_forward_pre_hook(forbid, with_kwargs=True)
         after = stock(prompts.tokens).logits[0, -1].softmax(-1)[prompts.answers[0]]
     assert wanted.probability_change == pytest.approx(float(after / clean - 1), abs=1e-5)
+
+
+def test_masks_in_a_shorter_format() -> None:
+    """Models on a GPU compute in bfloat16; masks stay in float32."""
+    model = HeadModel(zoo.model("llama").to(torch.bfloat16), zoo.tokenizer())
+    maker = PromptMaker(model.tokenizer, n_boxes=3)
+    parts = prepared(model, maker.desideratum("object", 12, seed=0), ["query_label"])["query_label"]
+    found = desideratum_mask(model, [Head(0, 1), Head(1, 2)], parts, parts, parts, draws=2)
+    assert found.right.shape == (12,)

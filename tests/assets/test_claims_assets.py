@@ -71,6 +71,7 @@ def test_verdicts_and_sentences_of_every_descendant_and_its_family(space: Worksp
     (of_family,) = space.tables.read("claims", f"@{family(space)}")
     assert (of_family["claim"], of_family["model_id"]) == ("HC6", "")
     sentences = space.tables.read("findings", "tuned")
+    assert {row["page"] for row in sentences} == {"claims"}
     assert [row["rank"] for row in sentences] == list(range(len(verdicts)))
     for row, verdict in zip(sentences, verdicts, strict=True):
         assert row["sentence"].startswith(f"tuned, {verdict['claim']} {verdict['verdict']}: ")
@@ -121,3 +122,25 @@ def test_incomplete_rows_are_judged_again_when_they_are_written_again(space: Wor
 
 def test_claims_come_after_every_asset_that_they_read() -> None:
     assert {contract()[table].asset for table in tables_read() if table in contract()} <= set(READ)
+
+
+def test_the_reading_of_a_pair_is_stored_with_the_verdicts(tmp_path: Path, checkpoints: Path) -> None:
+    """On real statistics of a real pair; the sentences are those that `rotoscale compare` makes of the same rows."""
+    from assets.groups import structural_assets
+    from resources.warehouse.pair_rows import pair_rows, pair_sentences
+
+    families = write_family(tmp_path / "families", checkpoints)
+    for model in ("base", "tuned"):
+        assert materialize(tmp_path / "data", families, model, *structural_assets()).success
+    space = open_workspace(load_settings(data=tmp_path / "data", families=families))
+    made(space)
+    read = {row["claim"]: row for row in space.tables.read("claims", "tuned")}
+    assert read["HC1"]["verdict"] != "not tested"
+    assert (read["HC3"]["verdict"], read["HC3"]["n"]) == ("refuted", 21)
+    tables = {t: space.tables.read(t, "tuned") for t in ("agreement", "scale_statistics", "rotation_statistics")}
+    tables["tensor_changes"] = space.tables.read("tensor_changes", "tuned")
+    expected = pair_sentences(pair_rows("tuned", "base", tables, space.facts("tuned")["dtype"]))
+    stored = [row["sentence"] for row in space.tables.read("findings", "tuned") if row["page"] == "pair"]
+    assert stored == expected
+    taus = sorted(row["tau"] for row in tables["agreement"] if row["tau"] is not None)
+    assert read["HC3"]["estimate"] == taus[len(taus) // 2]
