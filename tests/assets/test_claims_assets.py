@@ -43,10 +43,10 @@ def space(tmp_path: Path, checkpoints: Path) -> Workspace:
     """A family whose descendant and unrelated model were compared with the base on entity tracking."""
     families = write_family(tmp_path / "families", checkpoints)
     space = open_workspace(load_settings(data=tmp_path / "data", families=families))
-    for model, role in (("base", "base"), ("tuned", "descendant"), ("stranger", "unrelated")):
+    for model, role in (("base", "base"), ("tuned", "descendant"), ("unrelated", "unrelated")):
         catalogued(space, model, role)
     write(space, "evaluation_contrasts", "tuned", [contrast("tuned", 0.2)])
-    write(space, "evaluation_contrasts", "stranger", [contrast("stranger", -0.3)])
+    write(space, "evaluation_contrasts", "unrelated", [contrast("unrelated", -0.3)])
     return space
 
 
@@ -90,10 +90,10 @@ def test_only_what_changed_is_judged_again(space: Workspace) -> None:
 
 def test_an_unrelated_model_that_arrives_is_a_control(space: Workspace) -> None:
     made(space)
-    write(space, "evaluation_contrasts", "stranger", [contrast("stranger", 0.1)], version="2")
+    write(space, "evaluation_contrasts", "unrelated", [contrast("unrelated", 0.1)], version="2")
     assert pending_keys(space, shared_assets()["claims"]) == ["tuned"]
     assert "evaluation_contrasts" in gather(space, "tuned").tables
-    assert gather(space, "tuned").unrelated == ["stranger"]
+    assert gather(space, "tuned").unrelated == ["unrelated"]
 
 
 def test_rows_of_models_that_are_gone_go_too(space: Workspace) -> None:
