@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 UNMEASURED = "not measured yet"
 LOWER_IS_BETTER = " ↓"
+OF = "of "
+"""Before the name of whose verdicts a column holds."""
 
 
 def listed(models: pd.DataFrame) -> pd.DataFrame:
@@ -105,3 +107,16 @@ def _names(subjects: pd.Series, labels: pd.Series, model_id: str, base_id: str) 
 def long_levels(levels: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Several columns of a layer-by-matrix frame as rows: layer, matrix, series, value."""
     return levels.melt(["layer", "matrix"], list(names), "series", "value").sort_values(["matrix", "series", "layer"])
+
+
+def claims_by_model(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts as a table of claims by models: columns claim, sentence, then `of <subject>` with its words.
+
+    `verdicts` has a column `subject`: whose claim each is. He and Cao's claims come first.
+    """
+    claims = verdicts.drop_duplicates("claim")[["claim", "sentence"]].reset_index(drop=True)
+    subjects = list(dict.fromkeys(verdicts["subject"]))
+    words = {(r.claim, r.subject): r.verdict for r in verdicts.itertuples()}
+    columns = {f"{OF}{subject}": [words.get((claim, subject)) for claim in claims["claim"]] for subject in subjects}
+    order = sorted(range(len(claims)), key=lambda i: (not claims["claim"][i].startswith("HC"), claims["claim"][i]))
+    return pd.concat([claims, pd.DataFrame(columns)], axis=1).iloc[order].reset_index(drop=True)

@@ -74,3 +74,19 @@ def assigned(names: Iterable[str]) -> dict[str, tuple[str, str, str]]:
 def of_matrix(name: str) -> str:
     """The colour of a matrix type; grey for an architecture's own word."""
     return MATRICES.get(name, REFERENCE)
+
+
+VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "undecided": "#E69F00", "not tested": "#8a8f98"}
+"""Of a verdict: bluish green, vermilion, orange, grey. The word always stands with it."""
+
+BADGES = {"supported": "green", "refuted": "red", "undecided": "orange", "not tested": "gray"}
+"""The nearest of Streamlit's own badge colours."""
+
+_TINT = "40"
+"""A quarter of the colour, so that the theme's own text stays readable on it, light or dark."""
+
+
+def of_verdict(word: object) -> str:
+    """The style of a table's cell that holds a verdict; none of anything else."""
+    colour = VERDICTS.get(str(word))
+    return f"background-color: {colour}{_TINT}" if colour else ""

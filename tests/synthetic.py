@@ -25,6 +25,9 @@ TASKS = ("synthetic_sums", "synthetic_boxes", "synthetic_copies")
 RECIPES = ("replace-scale", "disrupt-left", "disrupt-right", "restore-left", "formula")
 CODE_VERSION = "synthetic"
 
+CLAIMS = ("HC1", "HC3", "HC6", "EP1", "EP2")
+WORDS = ("supported", "refuted", "undecided", "not tested")
+
 _SCALE = {"instruct": 1.002, "reasoning": 0.992, "math": 1.006, "adapter": 1.0, "scratch": 1.03}
 _ROTATION = {"instruct": 0.9, "reasoning": 0.55, "math": 1.05, "adapter": 0.75, "scratch": 30.0}
 _SKILL = {"base": 0.31, "instruct": 0.44, "reasoning": 0.62, "math": 0.71, "adapter": 0.58, "scratch": 0.29}
@@ -111,6 +114,8 @@ def write(
             rows |= _structure(model, shape, random)
             if edits and model.edited:
                 rows |= _behaviour(model, shape, random)
+            if model.role == "descendant":
+                rows |= _claims(model, number)
         for table, content in rows.items():
             store.write(table, f"{number:04d}", content, run_id=run_id, code_version=CODE_VERSION)
         progress(model.id)
@@ -125,6 +130,48 @@ def _registered(model: Model, shape: Shape) -> dict[str, Any]:
         "n_kv_heads": max(1, shape.heads // 2), "n_parameters": shape.layers * shape.hidden**2 * 12,
         "content_hash": uuid.uuid5(uuid.NAMESPACE_URL, model.id).hex * 2,
         "status": model.status, "status_reason": model.reason,
+    }  # fmt: skip
+
+
+def _claims(model: Model, number: int) -> dict[str, list[dict[str, Any]]]:
+    """Verdicts on some claims and the sentences on them; the family's own claim stands with its first descendant."""
+    verdicts = []
+    for i, claim in enumerate(CLAIMS):
+        if claim == "HC6":
+            continue
+        verdicts.append(_verdict(claim, model.family, model.id, model.base, WORDS[(i + number) % len(WORDS)]))
+    if number == 1:
+        verdicts.append(_verdict("HC6", model.family, "", model.base, "undecided"))
+    named = [row["model_id"] or "family " + row["family"] for row in verdicts]
+    sentences = [
+        {
+            "family": row["family"],
+            "model_id": row["model_id"],
+            "page": "claims",
+            "rank": rank,
+            "sentence": f"{named[rank]}, {row['claim']} {row['verdict']}: {row['reason']}",
+            "rests_on": row["rests_on"],
+        }
+        for rank, row in enumerate(verdicts)
+    ]
+    where = {"family": model.family, "model_id": model.id, "page": "pair", "rank": 0}
+    reading = where | {"sentence": f"The weights of {model.id} changed by 2 %.", "rests_on": []}
+    return {"claims": verdicts, "findings": [*sentences, reading]}
+
+
+def _verdict(claim: str, family: str, model: str, base: str, word: str) -> dict[str, Any]:
+    tested = word != "not tested"
+    return {
+        "family": family, "model_id": model, "claim": claim, "verdict": word, "reason": f"made up to be {word}.",
+        "statistic": "a made-up number" if tested else "", "estimate": 0.25 if tested else None,
+        "ci_low": 0.125 if tested else None, "ci_high": 0.375 if tested else None, "control": 0.0, "n": 28,
+        "p_value": 0.01, "q_value": 0.02, "power": None, "rule_version": "synthetic",
+        "sentence": f"What the paper says in {claim}.", "evidence": "Made up.", "controlled_by": "Nothing.",
+        "supported_by": "Nothing.", "refuted_by": "Everything.", "otherwise": "Undecided.",
+        "rests_on": [
+            {"table": "scale_statistics", "where": {"model_id": model, "base_id": base}},
+            {"table": "no_such_table", "where": {}},
+        ],
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ own catalogue or from `quantities.py`, never from a caller. Rows that compare a 
 floor) are left out of comparisons unless the pair is named, and forgotten models out of every list but `models`.
 """
 
+from dashboard.queries.claims import findings, rests_on, sentences, verdicts
 from dashboard.queries.edits import contrasts, edits, evaluated, generations, scores, similarity, temperature
 from dashboard.queries.families import by_layer, model_scores, overall, summary
 from dashboard.queries.matrices import (
@@ -21,10 +22,12 @@ from dashboard.queries.matrices import (
     spectra,
 )
 from dashboard.queries.registry import coverage, materialized, models, most_changed, pairs, published
+from resources.warehouse.summaries import WORDS
 
 __all__ = [
     "BANDS",
     "POINTS",
+    "WORDS",
     "bands",
     "by_layer",
     "cell",
@@ -34,6 +37,7 @@ __all__ = [
     "edits",
     "evaluated",
     "experts",
+    "findings",
     "generations",
     "grid",
     "levels",
@@ -45,9 +49,12 @@ __all__ = [
     "pairs",
     "picture",
     "published",
+    "rests_on",
     "scores",
+    "sentences",
     "similarity",
     "spectra",
     "summary",
     "temperature",
+    "verdicts",
 ]

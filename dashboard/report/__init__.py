@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dashboard import queries, text
+from dashboard.report.claims import add_family_claims, add_model_claims
 from dashboard.report.family import add_family
 from dashboard.report.model import add_model
 from dashboard.report.sheet import Sheet
@@ -39,6 +40,7 @@ def write_report(name: str, out: Path, published: Path) -> Path:
     measured = pairs[~pairs["is_floor"]]
     if name in set(measured["model_id"]):
         sheet = Sheet(f"What post-training did to {text.short(name, 90)}", source.catalogue)
+        add_model_claims(sheet, source, name)
         for pair in measured[measured["model_id"] == name].itertuples():
             add_model(sheet, source, models, name, str(pair.base_id))
     else:
@@ -48,6 +50,7 @@ def write_report(name: str, out: Path, published: Path) -> Path:
         if family not in set(models["family"].dropna()):
             raise WarehouseError(_unknown(name, models, found))
         sheet = Sheet(f"The {text.short(family, 90)} family", source.catalogue)
+        add_family_claims(sheet, source, str(family))
         add_family(sheet, source, models, str(family))
     about = queries.published(source).iloc[0]
     footer = (

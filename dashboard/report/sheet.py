@@ -74,6 +74,7 @@ class Cell:
 
     words: str
     is_number: bool
+    tone: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,21 +124,25 @@ class Sheet:
         self.figures((chart, name))
 
     def table(
-        self, data: pd.DataFrame, columns: Columns, *, of: str | None = None, meanings: Mapping[str, str] | None = None
+        self,
+        data: pd.DataFrame,
+        columns: Columns,
+        *,
+        of: str | None = None,
+        meanings: Mapping[str, str] | None = None,
+        tones: Mapping[str, str] | None = None,
     ) -> None:
         """A table of those columns that the data has.
 
         `of` names the table of the warehouse whose texts explain the headings; `meanings` explains what is in none.
+        `tones` gives cells of these words a class of the style sheet.
         """
         there = [(column, heading, write) for column, heading, write in columns if column in data.columns]
         headings = [
             Heading(words, (meanings or {}).get(column) or self.catalogue.meaning(column, of))
             for column, words, _ in there
         ]
-        rows = [
-            [Cell(write(row[c]) if write else _known(row[c]), write is not None) for c, _, write in there]
-            for row in data.to_dict("records")
-        ]
+        rows = [[_cell(row[c], write, tones or {}) for c, _, write in there] for row in data.to_dict("records")]
         self._blocks.append(Table(headings, rows))
 
     def beside(self, texts: Sequence[tuple[str, str]]) -> None:
@@ -173,6 +178,11 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def _cell(value: Any, write: Callable[[Any], str] | None, tones: Mapping[str, str]) -> Cell:
+    words = write(value) if write else _known(value)
+    return Cell(words, write is not None, tones.get(words, ""))
 
 
 def _known(value: Any) -> str:

@@ -90,7 +90,7 @@ def _spoil(store: TableStore) -> None:
     strange = (math.nan, math.inf, -math.inf, None)
     for table in ("scale_statistics", "rotation_statistics", "evaluation_scores", "evaluation_contrasts",
                   "attention_temperature", "representation_similarity", "decompositions", "tensor_changes",
-                  "edited_checkpoints", "generations", "coverage"):  # fmt: skip
+                  "edited_checkpoints", "generations", "coverage", "claims"):  # fmt: skip
         for key in store.models(table):
             rows = store.read(table, key)
             for i, row in enumerate(rows):
@@ -99,7 +99,16 @@ def _spoil(store: TableStore) -> None:
                         row[column] = strange[(i + j) % 4]
                     elif isinstance(value, list) and value and isinstance(value[0], float):
                         value[: len(value) // 3] = [strange[k % 4] for k in range(len(value) // 3)]
-                    elif column in ("text", "prompt", "status_reason", "reason", "recipe", "applicability"):
+                    elif column in (
+                        "text",
+                        "prompt",
+                        "status_reason",
+                        "reason",
+                        "recipe",
+                        "applicability",
+                        "statistic",
+                        "verdict",
+                    ):
                         row[column] = HOSTILE[(i + j) % len(HOSTILE)] if i % 2 else None
             store.write(table, key, rows, run_id="../../<b>&run", code_version="<i>")
 

@@ -30,15 +30,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_the_pages_there_are() -> None:
-    assert [page.url for page in pages.discover()] == ["families", "scale", "rotation", "edits", "models"]
+    assert [page.url for page in pages.discover()] == ["claims", "families", "scale", "rotation", "edits", "models"]
     assert [page.url for page in pages.discover() if page.opens_model] == ["scale", "rotation", "edits"]
 
 
 def test_a_further_file_is_a_further_page(folder: Path) -> None:
     (folder / "toys_found.py").write_text(PAGE)
     found = pages.discover()
-    assert [page.title for page in found[:3]] == ["Families", "Toys", "Scale"]
-    assert found[1].opens_model
+    assert [page.title for page in found[:4]] == ["Claims", "Families", "Toys", "Scale"]
+    assert found[2].opens_model
 
 
 @pytest.mark.parametrize(

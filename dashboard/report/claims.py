@@ -1,0 +1,72 @@
+"""The head of every report: the verdicts on the papers' claims, and the stored sentences on what was tested."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from dashboard import assemble, queries, text
+from dashboard.report.sheet import Sheet
+from dashboard.source import Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TONES = {"supported": "supported", "refuted": "refuted", "undecided": "undecided", "not tested": "untested"}
+"""Words whose cells have a colour of their own; the word always stands in it."""
+
+_number = functools.partial(text.number, digits=3)
+
+
+def add_family_claims(sheet: Sheet, source: Source, family: str) -> None:
+    """Add claims by models of a family and the sentences on what was tested; nothing where nothing was judged."""
+    found = queries.verdicts(source)
+    found = found[found["family"] == family]
+    if found.empty:
+        return
+    sheet.heading("What the papers claim, and what these models say of it")
+    found = found.assign(subject=found["model_id"].where(found["model_id"] != "", f"family {family}"))
+    wide = assemble.claims_by_model(found)
+    subjects = [column for column in wide.columns if column.startswith(assemble.OF)]
+    names = [(column, text.short(column.removeprefix(assemble.OF), 60), None) for column in subjects]
+    sheet.table(wide, [("claim", "Claim", None), ("sentence", "What the paper says", None), *names], tones=TONES)
+    _sentences(sheet, source, found)
+
+
+def add_model_claims(sheet: Sheet, source: Source, model: str) -> None:
+    """Add the verdicts on one model with their numbers, the sentences, and the reading of it against its base."""
+    reading = queries.findings(source, model, "pair")
+    if reading:
+        sheet.heading("In short")
+        for sentence in reading:
+            sheet.paragraph(sentence)
+    found = queries.verdicts(source)
+    found = found[found["model_id"] == model]
+    if found.empty:
+        return
+    sheet.heading("What the papers claim, and what this model says of it")
+    sheet.table(
+        found,
+        [
+            ("claim", "Claim", None), ("sentence", "What the paper says", None), ("verdict", "Verdict", None),
+            ("estimate", "Estimate", _number), ("ci_low", "Low", _number), ("ci_high", "High", _number),
+            ("control", "Control", _number), ("p_value", "p", _number), ("q_value", "q", _number),
+            ("n", "n", functools.partial(text.number, digits=0)), ("power", "Power", _number),
+            ("statistic", "Estimate of", None),
+        ],
+        of="claims",
+        tones=TONES,
+    )  # fmt: skip
+    _sentences(sheet, source, found)
+
+
+def _sentences(sheet: Sheet, source: Source, verdicts: pd.DataFrame) -> None:
+    """The stored sentences on these verdicts, those on what was not tested in small letters at the end."""
+    families, models = set(verdicts["family"]), set(verdicts["model_id"])
+    mine = [row for row in queries.sentences(source) if row["family"] in families and row["model_id"] in models]
+    for row in mine:
+        if row["verdict"] != "not tested":
+            sheet.paragraph(row["sentence"])
+    for row in mine:
+        if row["verdict"] == "not tested":
+            sheet.note(row["sentence"])

@@ -1,0 +1,171 @@
+"""Claims: what the two papers say, and what every model says of it; the numbers and rows behind each verdict."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import assemble, colours, parts, queries, state, text
+
+TITLE = "Claims"
+ICON = ":material/gavel:"
+ORDER = 5
+URL = "claims"
+
+OF_FAMILY = "family "
+"""Before a family's name where models are listed: its own claims stand in a column of their own."""
+
+# Columns shown before any family is picked; every further one is a click away.
+FIRST_SHOWN = 4
+
+
+def show() -> None:
+    """Draw the page."""
+    st.header("Claims", anchor=False)
+    st.markdown(
+        "What two papers say of post-training, as claims that a model can support or refute, by rules that were "
+        "written down before the numbers were looked at. Pick a cell for the numbers and rows that it rests on."
+    )
+    found = queries.verdicts(parts.source())
+    if found.empty:
+        parts.nothing(
+            "No claim is judged yet",
+            "Materialize `claims`, or run `rotoscale run`: every descendant that was measured is judged.",
+        )
+        return
+    found = found.assign(subject=_subjects(found))
+    chosen = _filters(found)
+    if chosen.empty:
+        parts.nothing("No verdict fits the filters", "Widen the filters above.")
+        return
+    _matrix(chosen)
+    _one(chosen)
+
+
+def _subjects(found: pd.DataFrame) -> pd.Series:
+    """What each verdict is about: a model, or a family by its name."""
+    families = OF_FAMILY + found["family"].fillna("").astype(str)
+    return found["model_id"].where(found["model_id"].fillna("") != "", families)
+
+
+def _filters(found: pd.DataFrame) -> pd.DataFrame:
+    one, two, three = st.columns([3, 2, 3])
+    families = list(dict.fromkeys(found["family"].fillna("")))
+    picked = state.several(
+        "Families", families, "families", default=families[:FIRST_SHOWN], names=text.short, where=one
+    )
+    words = [word for word in queries.WORDS if word in set(found["verdict"])]
+    verdicts = state.several("Verdicts", words, "verdicts", placeholder="all", where=two)
+    claims = state.several(
+        "Claims", list(dict.fromkeys(found["claim"])), "claims", placeholder="all", names=text.short, where=three
+    )
+    chosen = found[found["family"].fillna("").isin(picked)]
+    if verdicts:
+        chosen = chosen[chosen["verdict"].isin(verdicts)]
+    return chosen[chosen["claim"].isin(claims)] if claims else chosen
+
+
+def _matrix(chosen: pd.DataFrame) -> None:
+    """Claims by models: the word in its colour."""
+    wide = assemble.claims_by_model(chosen)
+    subjects = [column for column in wide.columns if column.startswith(assemble.OF)]
+    columns: dict[str, Any] = {
+        "claim": st.column_config.TextColumn("Claim", width=70, pinned=True),
+        "sentence": st.column_config.TextColumn("What the paper says", help=parts.meaning("sentence", "claims")),
+    }
+    columns |= {
+        name: st.column_config.TextColumn(
+            text.short(name.removeprefix(assemble.OF), 34), width="small", help=parts.meaning("verdict", "claims")
+        )
+        for name in subjects
+    }
+    styled = wide.style.map(colours.of_verdict, subset=subjects)
+    event = st.dataframe(
+        styled,
+        hide_index=True,
+        column_config=columns,
+        height=35 * (len(wide) + 1) + 3,
+        key="table_claims",
+        on_select="rerun",
+        selection_mode="single-cell",
+        placeholder="–",
+    )
+    parts.downloads(chosen.drop(columns="subject"), "claims", "The verdicts with their numbers and rules")
+    cells = event.selection.cells
+    if cells and cells != st.session_state.get("claims_cell"):
+        st.session_state["claims_cell"] = cells
+        row, column = cells[0]
+        if row < len(wide):
+            subject = {"of": column.removeprefix(assemble.OF)} if column in subjects else {}
+            state.put(claim=wide["claim"].iloc[row], **subject)
+
+
+def _one(chosen: pd.DataFrame) -> None:
+    """One verdict: sentence, numbers, rule, and the rows that it rests on."""
+    left, right = st.columns(2)
+    subject = state.select(
+        "Model or family", list(dict.fromkeys(chosen["subject"])), "of", names=lambda s: text.short(s, 60), where=left
+    )
+    of_subject = chosen[chosen["subject"] == subject]
+    claim = state.select(
+        "Claim", list(dict.fromkeys(of_subject["claim"])), "claim", names=lambda c: text.short(c, 60), where=right
+    )
+    row: dict[str, Any] = of_subject[of_subject["claim"] == claim].iloc[0].to_dict()
+    st.subheader(f"{text.code(claim)} of {text.code(subject)}", anchor=False)
+    word = row["verdict"] if row["verdict"] in colours.VERDICTS else "unknown"
+    st.markdown(f":{colours.BADGES.get(word, 'gray')}-badge[{word}]")
+    parts.verbatim(str(row["reason"] or "no reason given"))
+    parts.metrics(_numbers(row))
+    if isinstance(row["statistic"], str) and row["statistic"]:
+        st.caption(f"Estimate: {text.code(row['statistic'], 200)}")
+    rule = pd.DataFrame(
+        [(title, row[column]) for title, column in _RULE], columns=["what", "The rule, written down before the numbers"]
+    )
+    st.dataframe(rule, hide_index=True, key="claim_rule", row_height=56)
+    st.caption(f"Rule version {text.code(row['rule_version'])}.")
+    _rows(row["rests_on"])
+    parts.provenance(row)
+
+
+_RULE = (
+    ("The paper says", "sentence"), ("Evidence", "evidence"), ("Control", "controlled_by"),
+    ("Supported by", "supported_by"), ("Refuted by", "refuted_by"), ("Otherwise", "otherwise"),
+)  # fmt: skip
+_NUMBERS = (
+    ("Estimate", "estimate"), ("Interval, low", "ci_low"), ("Interval, high", "ci_high"), ("Control", "control"),
+    ("p", "p_value"), ("q", "q_value"), ("n", "n"), ("Power", "power"),
+)  # fmt: skip
+
+
+def _numbers(row: dict[str, Any]) -> list[tuple[str, str, str | None]]:
+    return [
+        (name, text.number(row[column], 0 if column == "n" else 3), parts.meaning(column, "claims"))
+        for name, column in _NUMBERS
+    ]
+
+
+def _rows(stored: Any) -> None:
+    """The tables that a verdict rests on, folded until they are opened."""
+    st.markdown("**What it rests on**", help=parts.meaning("rests_on", "claims"))
+    drawn = 0
+    for number, (table, where) in enumerate(_read(stored)):
+        found = queries.rests_on(parts.source(), table, where)
+        if found is None:
+            continue
+        drawn += 1
+        with st.expander(f"{text.code(table)}, {len(found)} rows"):
+            parts.table(found, f"rests_on_{number}", of=table)
+    if not drawn:
+        st.caption("On no table that is published.")
+
+
+def _read(stored: Any) -> list[tuple[str, dict[str, str]]]:
+    """Tables and conditions as stored; nothing of what cannot be read."""
+    try:
+        listed = json.loads(stored) if isinstance(stored, str) else []
+        return [(str(one["table"]), {str(k): str(v) for k, v in one["where"].items()}) for one in listed]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return []
