@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,11 @@ if TYPE_CHECKING:
     import duckdb
     from rich.console import Console
 
+UNSURE = "undecided"
 STYLES = {"supported": "green", "refuted": "red", "undecided": "yellow", "not tested": "dim"}
 
-MOST_SENTENCES = 12
-"""Sentences printed: with the table, what fits on a screen; the rest is counted and named where it stands."""
+MOST_LINES = 14
+"""Lines of sentences printed: with the table, about what fits on a screen. Verdicts come before what is undecided."""
 
 
 def claims(console: Console, connection: duckdb.DuckDBPyConnection, families: Collection[str]) -> bool:
@@ -36,16 +38,21 @@ def claims(console: Console, connection: duckdb.DuckDBPyConnection, families: Co
     table.add_column("claim", no_wrap=True)
     for family, model in subjects:
         table.add_column(escape(model or f"family {family}"), overflow="fold")
-    for claim in dict.fromkeys(row["claim"] for row in found):
+    for claim in sorted({row["claim"] for row in found}, key=lambda name: (not name.startswith("HC"), name)):
         cells = [words.get((*subject, claim), "") for subject in subjects]
         table.add_row(claim, *(f"[{STYLES[word]}]{word}[/]" if word in STYLES else escape(word) for word in cells))
     console.print(table)
-    told = [row["sentence"] for row in found if row["verdict"] != "not tested"]
-    for sentence in told[:MOST_SENTENCES]:
-        console.print(f"- {sentence}", markup=False, soft_wrap=True)
-    more = len(found) - min(len(told), MOST_SENTENCES)
-    if more:
+    tested = sorted((row for row in found if row["verdict"] != "not tested"), key=lambda row: row["verdict"] == UNSURE)
+    told, lines = 0, 0
+    for row in tested:
+        lines += math.ceil((len(row["sentence"]) + 2) / console.width)
+        if lines > MOST_LINES:
+            break
+        console.print(f"- {row['sentence']}", markup=False, soft_wrap=True)
+        told += 1
+    if len(found) > told:
         console.print(
-            f"{more} more, those on what was not tested and why among them: table findings, or the dashboard."
+            f"{len(found) - told} more sentences, among them why the rest was not tested: on the first page of "
+            "the dashboard, in `rotoscale report` and in the table findings."
         )
     return True

@@ -95,12 +95,11 @@ def _matrix(chosen: pd.DataFrame) -> None:
     )
     parts.downloads(chosen.drop(columns="subject"), "claims", "The verdicts with their numbers and rules")
     cells = event.selection.cells
-    if cells and cells != st.session_state.get("claims_cell"):
-        st.session_state["claims_cell"] = cells
-        row, column = cells[0]
-        if row < len(wide):
-            subject = {"of": column.removeprefix(assemble.OF)} if column in subjects else {}
-            state.put(claim=wide["claim"].iloc[row], **subject)
+    if cells != st.session_state.get("claims_cells"):  # what is picked still must not win over later choices
+        st.session_state["claims_cells"] = cells
+        for number, column in cells:
+            if number < len(wide) and column in subjects and isinstance(wide[column].iloc[number], str):
+                state.put(claim=wide["claim"].iloc[number], of=column.removeprefix(assemble.OF))
 
 
 def _one(chosen: pd.DataFrame) -> None:
