@@ -121,7 +121,7 @@ def leak(pair: MatrixPair) -> float:
     if not pair.is_small_change:
         return max(0.0, 1 - float(pair.long_overlap.square().sum()) / pair.rank)
     short = pair.post_factors.short
-    whole = (short * product(pair.change_gram, short)).sum(0)  # |dT S_p|^2, column by column
+    whole = (short * product(pair.change_gram.double(), short)).sum(0)  # |dT S_p|^2, column by column
     inside = pair.change_between.square().sum(0)
     return max(0.0, float(((whole - inside) / pair.s_post.square()).mean()))
 
