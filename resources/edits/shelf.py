@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 KEEP_ALL_BELOW = 2e9
 """Bytes of a checkpoint up to which edits are kept unless the setting says otherwise."""
 
-
-MENDABLE = "mendable"
+RETRYABLE = "retryable"
+"""Of a failed row: whether another run may succeed. It is taken off before the row is stored."""
 
 
 class ShelfError(RotoscaleError):
@@ -112,7 +112,7 @@ class Shelf:
     def make(self, edit_id: str, plan: EditPlan, report: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         """Make one edit; its row of `edited_checkpoints`, which holds the reason when it cannot be made.
 
-        A failed row also says under MENDABLE whether another run may succeed.
+        A failed row also says under RETRYABLE whether another run may succeed.
         """
         row = self._described(edit_id, plan)
         facts = {"edit_id": edit_id, "base": self.base_id, "post": self.model_id}
@@ -121,7 +121,7 @@ class Shelf:
             content_hash = built.content_hash()
         except (RotoscaleError, OSError, MemoryError) as error:
             reason = str(error) or type(error).__name__
-            return {**row, "status": "failed", "status_reason": reason, MENDABLE: _is_mendable(error)}
+            return {**row, "status": "failed", "status_reason": reason, RETRYABLE: _is_retryable(error)}
         return {
             **row,
             "path": str(built.path),
@@ -129,11 +129,17 @@ class Shelf:
             "content_hash": content_hash,
             "weight_error": built.weight_error,
             "base_error": built.base_error,
+            "base_distance": built.base_distance,
+            "line_id": self._line_id(plan, built.base_distance),
             "matrices": built.matrices,
             "seconds": built.seconds,
             "status": "ready",
             "status_reason": "",
         }
+
+    def _line_id(self, plan: EditPlan, distance: float | None) -> str:
+        line = plan.straight_line(distance)
+        return self.id_of(line) if line else ""
 
     def _described(self, edit_id: str, plan: EditPlan) -> dict[str, Any]:
         return {
@@ -144,6 +150,7 @@ class Shelf:
             "label": plan.label,
             "is_control": plan.is_control,
             "control_id": self.id_of(plan.control) if plan.control else "",
+            "line_id": "",
             "other_tensors_of": plan.around,
             "parameters": plan.as_json(),
             "seed": self.space.settings.seed,
@@ -187,7 +194,7 @@ class Shelf:
         return [folder.name for folder in removed]
 
 
-def _is_mendable(error: BaseException) -> bool:
+def _is_retryable(error: BaseException) -> bool:
     """Whether a failure lies in the machine (disk, memory) and not in what was asked for."""
     from resources.checkpoints import WriteError
 
