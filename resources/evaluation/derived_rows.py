@@ -93,8 +93,8 @@ def _gain(results: Mapping[str, Results], task: str, edit: str, base: str, post:
         "post_value": gain.post,
         "gained": gain.post > gain.base if _more_is_better(results[post], sample) else gain.post < gain.base,
         "gain": gain.gain,
-        "ci_low": gain.low if math.isfinite(gain.low) else None,
-        "ci_high": gain.high if math.isfinite(gain.high) else None,
+        "ci_low": float(gain.low) if math.isfinite(gain.low) else None,
+        "ci_high": float(gain.high) if math.isfinite(gain.high) else None,
         "p_gain": gain.p_denominator,
         "n": gain.n,
     }
