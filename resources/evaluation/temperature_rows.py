@@ -70,6 +70,7 @@ def temperature_test_row(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> di
             NOT_APPLICABLE: "queries and keys are normalised: their scale sets no temperature",
             APPROXIMATE: "queries or keys have biases: the prediction is approximate",
         }.get(applies, ""),
+        "" if layers or applies == NOT_APPLICABLE else "no layer has a prediction",
         f"fewer than {FEWEST_LAYERS} layers: too few to decide" if 0 < len(layers) < FEWEST_LAYERS else "",
     ]
     pair = {"model_id": rows[0]["model_id"], "base_id": rows[0]["base_id"]}
