@@ -157,7 +157,12 @@ def _energy_outside(pair: MatrixPair, norm: float, Y: torch.Tensor) -> float:
 
 def intruder_dimensions(A: torch.Tensor) -> int:
     """How many of the post model's top 10 left vectors have |cos| < 0.5 with every base vector (arXiv 2410.21228)."""
-    return int((A[:, :INTRUDER_TOP].abs().amax(0) < INTRUDER_COSINE).sum())
+    return int(are_intruders(A).sum())
+
+
+def are_intruders(A: torch.Tensor) -> torch.Tensor:
+    """Which of the post model's top ten left vectors are far from every one of the base's, of A (r x r): (<= 10,)."""
+    return A[:, :INTRUDER_TOP].abs().amax(0) < INTRUDER_COSINE
 
 
 def reduced_picture(I_orth: torch.Tensor, size: int = PICTURE_SIZE) -> torch.Tensor:
