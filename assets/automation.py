@@ -14,7 +14,7 @@ from functools import lru_cache
 import dagster as dg
 from dagster._core.definitions.events import AssetKeyPartitionKey
 
-from assets.freshness import pending, pending_keys
+from assets.freshness import is_waiting, pending
 from assets.groups import SETTINGS_GROUP, model_assets, open_workspace, shared_assets
 from resources.settings import load_settings
 from rotoscale.errors import RotoscaleError
@@ -43,7 +43,7 @@ class OutOfDate(dg.AutomationCondition):
 
 
 class PendingKeys(dg.AutomationCondition):
-    """True while a shared asset has rows that are missing or out of date."""
+    """True while a shared asset has rows that are missing or out of date, or that should go."""
 
     @property
     def name(self) -> str:
@@ -54,7 +54,7 @@ class PendingKeys(dg.AutomationCondition):
         """The whole asset, or nothing."""
         asset = shared_assets()[context.key.to_user_string()]
         try:
-            waits = bool(pending_keys(open_workspace(load_settings()), asset))
+            waits = is_waiting(open_workspace(load_settings()), asset)
         except RotoscaleError:
             waits = False
         return dg.AutomationResult(context, context.candidate_subset if waits else context.get_empty_subset())

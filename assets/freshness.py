@@ -75,6 +75,17 @@ def pending_keys(space: Workspace, asset: SharedAsset) -> list[str]:
     return waiting
 
 
+def obsolete_keys(space: Workspace, asset: SharedAsset) -> list[str]:
+    """Keys that have rows of a shared asset and should have none any more, such as models that are gone."""
+    wanted = set(asset.keys(space))
+    return sorted({key for table in tables_of(asset.name) for key in space.tables.models(table)} - wanted)
+
+
+def is_waiting(space: Workspace, asset: SharedAsset) -> bool:
+    """Whether a shared asset has anything to do: rows to make, or rows to remove."""
+    return bool(pending_keys(space, asset) or obsolete_keys(space, asset))
+
+
 def made_from(space: Workspace, model: str, assets: Iterable[str]) -> list[tuple[str, str | None]]:
     """What the rows of a model in the tables of some assets were made from: an input of what is made of them."""
     return [(table, space.tables.fingerprint(table, model)) for asset in assets for table in tables_of(asset)]

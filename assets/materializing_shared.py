@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from assets.automation import fill_pending_keys
-from assets.freshness import pending_keys, shared_fingerprint
+from assets.freshness import obsolete_keys, pending_keys, shared_fingerprint
 from assets.groups import SharedAsset, model_assets, shared_assets, tables_of
 from assets.materializing import WorkspaceResource, failure
 from resources import progress
@@ -62,12 +62,10 @@ class SharedMaterialization:
 
     def remove_others(self) -> list[str]:
         """Remove the rows of keys that there should be no rows for any more; returns them."""
-        wanted, gone = set(self.asset.keys(self.space)), set()
-        for table in tables_of(self.asset.name):
-            for key in set(self.space.tables.models(table)) - wanted:
-                self.space.tables.remove(key, [table])
-                gone.add(key)
-        return sorted(gone)
+        gone = obsolete_keys(self.space, self.asset)
+        for key in gone:
+            self.space.tables.remove(key, tables_of(self.asset.name))
+        return gone
 
     def result(self, metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult] = ()) -> dg.MaterializeResult:
         """What Dagster is told; the data version is that of all rows together."""

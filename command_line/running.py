@@ -89,7 +89,7 @@ def materialize(
     `assets` narrows what is brought up to date to some assets of the models. A model that fails is reported and the
     others go on. What is new is published.
     """
-    from assets.freshness import pending, pending_keys
+    from assets.freshness import is_waiting, pending
     from assets.groups import shared_assets
 
     outcome = Outcome()
@@ -101,7 +101,7 @@ def materialize(
         else:
             outcome.fresh.append(entry.id)
     shared = shared_assets() if assets is None else {}
-    if not work and space.published_is_current() and not any(pending_keys(space, one) for one in shared.values()):
+    if not work and space.published_is_current() and not any(is_waiting(space, one) for one in shared.values()):
         return outcome
     from assets.definitions import defs
     from assets.models.sensors import add_keys
@@ -118,7 +118,7 @@ def materialize(
                 outcome.failed[model] = failure
             else:
                 outcome.done.append(model)
-        waiting = [name for name, asset in shared.items() if pending_keys(space, asset)]
+        waiting = [name for name, asset in shared.items() if is_waiting(space, asset)]
         for name in [*waiting, "warehouse"]:
             failure = _execute(job, instance, [name], None)
             if failure:

@@ -18,6 +18,7 @@ def run(models: tuple[str, ...]) -> None:
     """
     from command_line import show
     from command_line.running import materialize, open_workspace
+    from command_line.show_claims import claims
     from command_line.show_pair import reading
     from command_line.show_scores import scores
     from resources.warehouse import read
@@ -44,6 +45,9 @@ def run(models: tuple[str, ...]) -> None:
     for rows in readings:
         console.print(f"\n{rows.model} against {rows.base}", markup=False)
         reading(console, rows)
+    with read(space.settings.published) as connection:
+        console.print()
+        claims(console, connection, {space.registry.model(model).family for model in wanted})
     console.print(
         f"\n{len(outcome.done)} models brought up to date, {len(outcome.fresh)} already were, "
         f"{len(outcome.failed)} failed."

@@ -82,8 +82,8 @@ class TableStore:
             write_sealed(pa.table(columns, schema=schema), temporary)
         return target
 
-    def read(self, table: str, model_id: str) -> list[dict[str, Any]]:
-        """All rows of one model; an empty list when there is no file.
+    def read(self, table: str, model_id: str, *, lists: bool = True) -> list[dict[str, Any]]:
+        """All rows of one model; an empty list when there is no file. Without `lists`, columns of lists are left out.
 
         A column that the contract got after the file was written is null. Raises WarehouseError for a file that is
         damaged or of another schema version.
@@ -91,8 +91,11 @@ class TableStore:
         target = self.path(table, model_id)
         if not target.exists():
             return []
-        empty = dict.fromkeys(column.name for column in self.definition(table).columns)
-        return [empty | row for row in load_file(target, table).to_pylist()]
+        wanted = [column.name for column in self.definition(table).columns if lists or not column.type.endswith("[]")]
+        found = load_file(target, table)
+        if not lists:
+            found = found.select([name for name in found.column_names if name in wanted])
+        return [dict.fromkeys(wanted) | row for row in found.to_pylist()]
 
     def fingerprint(self, table: str, model_id: str) -> str | None:
         """What the rows of one model were made from; None when there are none, or the file is damaged.

@@ -1,0 +1,63 @@
+"""The little arithmetic that several claims share: medians with intervals, shares against a coin, corrected tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+RESAMPLES = 4000
+SEED = 0
+
+
+def median_interval(values: Sequence[float], confidence: float = 0.95, seed: int = SEED) -> tuple[float, float, float]:
+    """Median of values (n,) with its percentile bootstrap interval: (median, low, high); seeded."""
+    import numpy as np
+
+    x = np.asarray(values, dtype=np.float64)
+    generator = np.random.default_rng(seed)
+    drawn = np.concatenate(
+        [np.median(x[generator.integers(0, len(x), (RESAMPLES // 8, len(x)))], axis=1) for _ in range(8)]
+    )
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(np.median(x)), float(low), float(high)
+
+
+def coin_p(count: int, n: int) -> float:
+    """Two-sided exact p of `count` of n under a fair coin."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(count, n, 0.5).pvalue) if n else 1.0
+
+
+def share_power(n: int, share: float = 0.75) -> float:
+    """Chance that the score interval of a share of n lies above one half, if the share is truly `share`."""
+    from scipy.stats import binom
+
+    from rotoscale.intervals import wilson
+
+    enough = [count for count in range(n + 1) if wilson(count, n).low > 0.5] if n else []
+    return float(binom.sf(min(enough) - 1, n, share)) if enough else 0.0
+
+
+def p_above(differences: Sequence[float]) -> float:
+    """One-sided p that paired differences (n,) lie above zero, by Wilcoxon's signed ranks; 1 where all are zero."""
+    from scipy.stats import wilcoxon
+
+    known = [value for value in differences if value != 0]
+    return float(wilcoxon(known, alternative="greater").pvalue) if known else 1.0
+
+
+def p_of_interval(estimate: float, low: float, high: float, limit: float) -> float:
+    """One-sided p that what has this 95 % interval lies below `limit`, by a normal approximation."""
+    from scipy.stats import norm
+
+    spread = (high - low) / (2 * 1.959964)
+    if spread <= 0:
+        return 0.0 if estimate < limit else 1.0
+    return float(norm.cdf((estimate - limit) / spread))
+
+
+def shown(value: float | None, digits: int = 3) -> str:
+    """A number as sentences have it."""
+    if value is None:
+        return "unknown"
+    return f"{value:.{digits}f}" if value == 0 or 10**-digits <= abs(value) < 1e4 else f"{value:.2g}"
