@@ -50,7 +50,7 @@ TABLES = (
         n INTEGER Documents.
         weight_error DOUBLE Of the edit: how far its matrices are from the post model's.
         control_weight_error DOUBLE Of the control from what it disrupts, mean over draws.
-        note VARCHAR Why it could not be tested, or that both are at a floor.
+        note VARCHAR Why it could not be tested, or that edit and control are both worse than the base.
         """,
     ),
     table(
