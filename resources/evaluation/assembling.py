@@ -176,7 +176,7 @@ class Evaluation:
         test = temperature_test_row(tables["attention_temperature"], seed)
         tables["temperature_test"] = [test] if test else []
         try:
-            tables["divergence"] = divergence_rows(self)
+            tables["divergence"] = divergence_rows(self.scorer, self.base, self.model)
         except SubjectError as error:
             evaluated.probe_errors.setdefault(post, str(error))
 

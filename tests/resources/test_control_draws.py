@@ -198,10 +198,13 @@ def test_divergence_is_the_mean_of_token_divergences(space: Workspace) -> None:
 
 
 def test_rows_of_divergence_are_stored(space: Workspace) -> None:
-    rows = divergence_rows(evaluation(space))
+    found = evaluation(space)
+    rows = divergence_rows(found.scorer, found.base, found.model)
     assert [row["task"] for row in rows] == ["next_letter", "lines"]
     assert all(row["kl"] > 0 and row["stderr"] > 0 and row["model_id"] == "fluent" for row in rows)
     again = evaluation(space)
     again.base = again.model = Subject("gone", "model", again.model.content_hash, again.model.folder)
-    assert divergence_rows(Evaluation(space, Shelf(space, "speaker"), [])) == []
-    assert divergence_rows(evaluation(space)) == rows
+    of_base = Evaluation(space, Shelf(space, "speaker"), [])
+    assert divergence_rows(of_base.scorer, of_base.base, of_base.model) == []
+    again = evaluation(space)
+    assert divergence_rows(again.scorer, again.base, again.model) == rows
