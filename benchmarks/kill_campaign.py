@@ -130,6 +130,8 @@ class Campaign:
             summary.problems += [f"{data.name}: {problem}" for problem in problems]
             summary.folders += 1
             print(f"{data.name}: {summary.kills.total()} kills, {len(summary.problems) - found} problems", flush=True)
+            for problem in summary.problems[found:]:
+                print(f"  {problem}", flush=True)
             if not keep and len(summary.problems) == found:
                 shutil.rmtree(data)
         summary.seconds = time.monotonic() - start

@@ -1,16 +1,19 @@
-"""Speed and memory of structure work against the script a researcher would write.
+"""Speed and memory of structure work, in both depths, against the script a researcher would write.
 
 Makes a synthetic Llama-shaped base with two descendants (Gaussian weights, noise of 2 % as the change), then runs,
 each in processes of its own and in one go:
 
-  (a) a plain script: both models through transformers, torch.linalg.svd(float32) of each principal matrix, A, B, NF
-  (b) rotoscale compare BASE FIRST, with an empty data folder
-  (c) rotoscale compare BASE SECOND, whose base is decomposed already
+  plain script      both models through transformers, torch.linalg.svd(float32) of each principal matrix, A, B, NF
+  standard, first   rotoscale compare BASE FIRST --depth standard, with an empty data folder
+  standard, second  rotoscale compare BASE SECOND --depth standard, whose base is decomposed already
+  full, first       the same two at full depth, with a data folder of their own
+  full, second
 
-and prints wall seconds, processor seconds and peak memory of the largest process, the ratios, and as its last line
-one JSON object. Run it on a quiet machine:
+and prints wall seconds, processor seconds and peak memory of the largest process, what 32 layers would take, and as its
+last line one JSON object: ratios against the plain script, in wall time, beside the memory figures. On a quiet machine:
 
     .venv/bin/python benchmarks/structure.py [--layers 4] [--no-depth]
+    .venv/bin/python benchmarks/structure.py --device cuda --layers 4 --shapes 4096x4096,4096x11008 --dtype bf16
 """
 
 from __future__ import annotations
@@ -23,97 +26,140 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-HIDDEN, MLP, HEADS, KV_HEADS, VOCABULARY = 1536, 8960, 12, 2, 1024
-LARGEST = HIDDEN * MLP * 8  # bytes of the largest matrix in float64
+VOCABULARY, HEAD = 1024, 128
+MANY_LAYERS = 32
 
 PLAIN = """
 import sys, torch
 from transformers import AutoModelForCausalLM
 base, post = (AutoModelForCausalLM.from_pretrained(f, dtype=torch.float32).state_dict() for f in sys.argv[1:3])
+device = sys.argv[3]
 for name, W in base.items():
     if W.ndim != 2 or "_proj" not in name:
         continue
-    U, s, Vh = torch.linalg.svd(W, full_matrices=False)
-    U2, s2, Vh2 = torch.linalg.svd(post[name], full_matrices=False)
+    U, s, Vh = torch.linalg.svd(W.to(device), full_matrices=False)
+    U2, s2, Vh2 = torch.linalg.svd(post[name].to(device), full_matrices=False)
     A, B = U.T @ U2, Vh @ Vh2.T
-    nf = torch.linalg.norm(A.T @ B - torch.eye(len(s))) / len(s) ** 0.5
+    nf = torch.linalg.norm(A.T @ B - torch.eye(len(s), device=device)) / len(s) ** 0.5
     print(name, float((s2 / s).median()), float(nf))
 """
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of the synthetic model, and the dtype it is stored in."""
+
+    hidden: int
+    mlp: int
+    kv_heads: int
+    dtype: str
+
+    @property
+    def heads(self) -> int:
+        return self.hidden // HEAD
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--shapes", default="1536x1536,1536x8960", help="of attention and MLP matrices")
+    parser.add_argument("--kv-heads", type=int, help="default: 2 for the default shapes, else one per head")
+    parser.add_argument("--dtype", choices=["bf16", "fp16", "fp32"], default="bf16")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--no-depth", action="store_true", help="leave out the memory comparison of 2 and 12 layers")
     parser.add_argument("--folder", type=Path, help="keep the checkpoints here (default: a temporary folder)")
     options = parser.parse_args()
+    sizes = [sorted(map(int, part.split("x"))) for part in options.shapes.split(",")]
+    hidden, mlp = sizes[0][0], sizes[-1][1]
+    kv_heads = options.kv_heads or (2 if hidden == 1536 else hidden // HEAD)
+    shape = Shape(hidden, mlp, kv_heads, options.dtype)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         for data in folder.glob("data*"):  # of an earlier run with the same folder
             shutil.rmtree(data)
-        base, first, second = made(folder / f"layers-{options.layers}", options.layers)
+        base, first, second = made(folder / f"layers-{options.layers}", options.layers, shape)
         bare = measure([sys.executable, "-c", "import torch"], folder)["peak"]
-        runs = {
-            "(a) plain script": measure([sys.executable, "-c", PLAIN, str(base), str(first)], folder),
-            "(b) compare, first descendant": compare(base, first, folder / "data"),
-            "(c) compare, second descendant": compare(base, second, folder / "data"),
-        }
-        print(f"{'':32}{'wall s':>10}{'CPU s':>10}{'peak MB':>10}")
+        plain = [sys.executable, "-c", PLAIN, str(base), str(first), options.device]
+        runs = {"plain script": measure(plain, folder)}
+        for depth in ("standard", "full"):
+            for name, post in (("first", first), ("second", second)):
+                runs[f"{depth}, {name}"] = compare(base, post, folder / f"data-{depth}", depth, options.device)
+        print(f"{'':20}{'wall s':>10}{'CPU s':>10}{'peak MB':>10}{f'{MANY_LAYERS} layers, min':>16}")
         for name, run in runs.items():
-            print(f"{name:32}{run['wall']:10.1f}{run['cpu']:10.1f}{run['peak'] / 1e6:10.0f}")
-        a, b, c = runs.values()
-        result = {
-            "speedup_first": a["wall"] / b["wall"],
-            "speedup_second": b["wall"] / c["wall"],
-            "cpu_ratio_first": a["cpu"] / b["cpu"],
-            "cpu_ratio_second": b["cpu"] / c["cpu"],
-            "peak_over_largest_matrix": (max(b["peak"], c["peak"]) - bare) / LARGEST,
-        }
+            many = run["wall"] * MANY_LAYERS / options.layers / 60  # at most: starting is in it 32 / layers times
+            print(f"{name:20}{run['wall']:10.1f}{run['cpu']:10.1f}{run['peak'] / 1e6:10.0f}{many:16.1f}")
+        result = ratios(runs)
+        largest = shape.hidden * shape.mlp * 8  # bytes of the largest matrix in float64
+        peak = max(run["peak"] for name, run in runs.items() if name != "plain script")
+        result["peak_over_largest_matrix"] = (peak - bare) / largest
         if not options.no_depth:
             peaks = []
             for layers in (2, 12):
-                base, first, _ = made(folder / f"depth-{layers}", layers)
-                peaks.append(compare(base, first, folder / f"data-{layers}")["peak"])
+                base, first, _ = made(folder / f"depth-{layers}", layers, shape)
+                peaks.append(compare(base, first, folder / f"data-{layers}", "full", options.device)["peak"])
             print(f"peak at 2 layers {peaks[0] / 1e6:.0f} MB, at 12 layers {peaks[1] / 1e6:.0f} MB")
             result["depth_growth"] = peaks[1] / peaks[0] - 1
         print(json.dumps({name: round(value, 3) for name, value in result.items()}))
 
 
-def made(folder: Path, layers: int) -> tuple[Path, Path, Path]:
+def ratios(runs: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Wall and processor time of the plain script over each run, and of a first descendant over the next."""
+    plain = runs["plain script"]
+    found: dict[str, float] = {}
+    for name, run in runs.items():
+        if run is not plain:
+            key = name.replace(", ", "_")
+            found[key] = plain["wall"] / run["wall"]
+            found[f"{key}_cpu"] = plain["cpu"] / run["cpu"]
+    for depth in ("standard", "full"):
+        found[f"{depth}_next"] = runs[f"{depth}, first"]["wall"] / runs[f"{depth}, second"]["wall"]
+    return found
+
+
+def made(folder: Path, layers: int, shape: Shape) -> tuple[Path, Path, Path]:
     """A base and two descendants, made in a process of its own: the kernel passes a peak on to later children."""
     if not (folder / "second" / "config.json").exists():
-        command = f"from pathlib import Path; from structure import family; family(Path({str(folder)!r}), {layers})"
+        command = (
+            f"from pathlib import Path; from structure import *; family(Path({str(folder)!r}), {layers}, {shape!r})"
+        )
         subprocess.run([sys.executable, "-c", command], cwd=Path(__file__).parent, check=True)
     return folder / "base", folder / "first", folder / "second"
 
 
-def family(folder: Path, layers: int) -> None:
-    """Write a base and two descendants in bfloat16."""
+def family(folder: Path, layers: int, shape: Shape) -> None:
+    """Write a base and two descendants."""
     import torch
     from safetensors.torch import save_file
 
-    shapes = {"model.embed_tokens.weight": (VOCABULARY, HIDDEN), "model.norm.weight": (HIDDEN,)}
+    hidden, mlp = shape.hidden, shape.mlp
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[shape.dtype]
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (VOCABULARY, hidden),
+        "model.norm.weight": (hidden,),
+    }
     for layer in range(layers):
         prefix = f"model.layers.{layer}."
-        key_values = HIDDEN // HEADS * KV_HEADS
-        attention = {"q": (HIDDEN, HIDDEN), "k": (key_values, HIDDEN), "v": (key_values, HIDDEN), "o": (HIDDEN, HIDDEN)}
+        key_values = HEAD * shape.kv_heads
+        attention = {"q": (hidden, hidden), "k": (key_values, hidden), "v": (key_values, hidden), "o": (hidden, hidden)}
         shapes |= {f"{prefix}self_attn.{part}_proj.weight": shape for part, shape in attention.items()}
-        shapes |= {f"{prefix}mlp.{part}_proj.weight": (MLP, HIDDEN) for part in ("gate", "up")}
-        shapes[f"{prefix}mlp.down_proj.weight"] = (HIDDEN, MLP)
-        shapes |= {f"{prefix}{name}.weight": (HIDDEN,) for name in ("input_layernorm", "post_attention_layernorm")}
-    config = {
+        shapes |= {f"{prefix}mlp.{part}_proj.weight": (mlp, hidden) for part in ("gate", "up")}
+        shapes[f"{prefix}mlp.down_proj.weight"] = (hidden, mlp)
+        shapes |= {f"{prefix}{name}.weight": (hidden,) for name in ("input_layernorm", "post_attention_layernorm")}
+    config: dict[str, Any] = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
-        "hidden_size": HIDDEN,
-        "intermediate_size": MLP,
+        "hidden_size": hidden,
+        "intermediate_size": mlp,
         "num_hidden_layers": layers,
-        "num_attention_heads": HEADS,
-        "num_key_value_heads": KV_HEADS,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
         "vocab_size": VOCABULARY,
         "tie_word_embeddings": True,
-        "torch_dtype": "bfloat16",
+        "torch_dtype": str(dtype).removeprefix("torch."),
     }
     for number, name in enumerate(["base", "first", "second"]):
         target = folder / name
@@ -121,21 +167,22 @@ def family(folder: Path, layers: int) -> None:
             continue
         target.mkdir(parents=True, exist_ok=True)
         tensors = {}
-        for index, (tensor, shape) in enumerate(shapes.items()):
-            W = torch.randn(shape, generator=torch.Generator().manual_seed(index)) * 0.02
-            if len(shape) == 1:
+        for index, (tensor, size) in enumerate(shapes.items()):
+            W = torch.randn(size, generator=torch.Generator().manual_seed(index)) * 0.02
+            if len(size) == 1:
                 W = W + 1
             if number:
-                noise = torch.randn(shape, generator=torch.Generator().manual_seed(10_000 * number + index))
+                noise = torch.randn(size, generator=torch.Generator().manual_seed(10_000 * number + index))
                 W = W + 0.02 * noise * (W.norm() / noise.norm())
-            tensors[tensor] = W.to(torch.bfloat16)
+            tensors[tensor] = W.to(dtype)
         save_file(tensors, target / "model.safetensors", {"format": "pt"})
         (target / "config.json").write_text(json.dumps(config))
 
 
-def compare(base: Path, post: Path, data: Path) -> dict[str, float]:
+def compare(base: Path, post: Path, data: Path, depth: str, device: str) -> dict[str, float]:
     """Measure one `rotoscale compare` in its own process, whose children include the workers."""
-    return measure([sys.executable, "-m", "command_line", "compare", str(base), str(post), "--data", str(data)], data)
+    command = [sys.executable, "-m", "command_line", "compare", str(base), str(post)]
+    return measure([*command, "--data", str(data), "--depth", depth, "--device", device], data)
 
 
 def measure(command: list[str], folder: Path) -> dict[str, float]:

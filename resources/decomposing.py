@@ -6,7 +6,7 @@ singular values alone.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,7 @@ def _row(task: DecompositionTask, computed: tuple[str, Stored]) -> dict[str, Any
         weight_hash=weight_hash,
         seconds=stored.seconds,
     )
-    return place(task.key) | asdict(size) | asdict(spectrum(decomposition.singular_values)) | asdict(quality)
+    return place(task.key) | vars(size) | vars(spectrum(decomposition.singular_values)) | vars(quality)
 
 
 decompose_matrix = Staged(_load, _compute, _row)

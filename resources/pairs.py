@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,11 +157,11 @@ def _measured(task: PairTask, loaded: Loaded) -> dict[str, Rows]:
 
 
 def _rows(found: PairStatistics, depth: str) -> Rows:
-    rows = {
-        "agreement": asdict(found.agreement),
-        "rotation_statistics": asdict(found.rotation),
-        "scale_statistics": asdict(found.scale),
-        "tensor_changes": asdict(found.change),
+    rows = {  # vars, not asdict, which copies every list number by number
+        "agreement": vars(found.agreement),
+        "rotation_statistics": vars(found.rotation),
+        "scale_statistics": vars(found.scale),
+        "tensor_changes": vars(found.change),
     }
     return {table: rows[table] for table in TABLES[depth]}
 

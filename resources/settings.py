@@ -10,7 +10,8 @@
 | ROTOSCALE_MEMORY_GB | memory that all workers together may use | nine tenths of what is free |
 | ROTOSCALE_DEPTH | `standard` (the base's vectors suffice), `full` (all statistics), or `auto`: by size | `auto` |
 | ROTOSCALE_NULL_DRAWS | draws of the simulated null of NF per matrix; 0: the analytic null alone | 0 |
-| ROTOSCALE_CONTROL_DRAWS | noise draws that an edit's control consists of | 19 |
+| ROTOSCALE_CONTROL_DRAWS | noise draws that an edit's control consists of; 0: none | 19, of a large model none |
+| ROTOSCALE_CONTROL_DOCUMENTS | documents of each task that control draws are held against | 40 |
 | ROTOSCALE_FACTOR_GB | size limit of the factor store | 50 |
 | ROTOSCALE_KEEP_EDITS | edited checkpoints kept after scoring: `all`, `none`, or recipe names with commas | by size |
 | ROTOSCALE_SEED | seed of every random draw | 0 |
@@ -88,8 +89,12 @@ class Settings(BaseSettings):
     null_draws: int = Field(
         default=0, validation_alias="ROTOSCALE_NULL_DRAWS", ge=0, description="a whole number of at least 0"
     )
-    control_draws: int = Field(
-        default=19, validation_alias="ROTOSCALE_CONTROL_DRAWS", ge=1, description="a whole number of at least 1"
+    control_draws: int | None = Field(
+        default=None, validation_alias="ROTOSCALE_CONTROL_DRAWS", ge=0, description="a whole number of at least 0"
+    )
+    """None leaves it to the model's size (resources/evaluation/control_draws.py)."""
+    control_documents: int = Field(
+        default=40, validation_alias="ROTOSCALE_CONTROL_DOCUMENTS", ge=2, description="a whole number of at least 2"
     )
     factor_gigabytes: float = Field(
         default=50.0, validation_alias="ROTOSCALE_FACTOR_GB", ge=0, description="a number of at least 0"

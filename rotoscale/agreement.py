@@ -14,12 +14,13 @@ import torch
 
 from rotoscale.agreement_statistics import FULL, AgreementStatistics
 from rotoscale.change_in_base import ChangeInBase, change_in_base, in_base, off_diagonal_energy
-from rotoscale.change_spectrum import change_gram, change_spectrum, principal_angle
+from rotoscale.change_spectrum import change_spectrum, principal_angle
 from rotoscale.decomposition import Decomposition
 from rotoscale.elementwise import elementwise_tau
 from rotoscale.energy_budget import energy_budget, expected_budget, leading, principal_share
 from rotoscale.gains import gains_tau, without_gains
 from rotoscale.multiple import WORTH_SAYING
+from rotoscale.pair import MatrixPair
 from rotoscale.sign_flips import DRAWS, sign_flip_test
 
 NOTHING_LEFT = 1e-8
@@ -90,25 +91,13 @@ def agreement_of(
     return replace(row, **_beside_gains(change, energy, seed, draws)) if gains else row
 
 
-def full_agreement(
-    row: AgreementStatistics,
-    base: Decomposition,
-    W_base: torch.Tensor,
-    post: Decomposition,
-    W_post: torch.Tensor,
-    gram: torch.Tensor | None = None,
-) -> AgreementStatistics:
-    """A row of standard depth with what full depth adds: the post model's leading vectors and dW's own spectrum.
-
-    `gram` is that of the change, `change_gram`, where it was taken already.
-    """
-    if gram is None:
-        gram = change_gram(W_base, W_post, base.short.device)
-    spectrum = change_spectrum(gram, row.principal_k)
+def full_agreement(row: AgreementStatistics, pair: MatrixPair) -> AgreementStatistics:
+    """A row of standard depth with what full depth adds: the post model's leading vectors and dW's own spectrum."""
+    spectrum = None if pair.is_unchanged else change_spectrum(pair.change_gram, row.principal_k)
     return replace(
         row,
         depth=FULL,
-        principal_angle=principal_angle(base, W_base, post, W_post, row.principal_k),
+        principal_angle=principal_angle(pair, row.principal_k),
         change_stable_rank=spectrum.stable_rank if spectrum else None,
         change_rank_90=spectrum.rank_90 if spectrum else None,
         change_top_energy=spectrum.top_energy if spectrum else None,

@@ -64,9 +64,9 @@ class ChangeInBase:
         return self.D.shape[0]
 
     def gram(self) -> torch.Tensor:
-        """`dT^T dT` (min(m, n) squared, float64) of the change in the tall orientation."""
+        """`dT^T dT` (min(m, n) squared) of the change in the tall orientation, in the precision of the change."""
         dT = self.rest.add(self.T, alpha=self.scale)
-        return product(dT.T, dT).double()
+        return product(dT.T, dT)
 
 
 def change_in_base(

@@ -31,7 +31,7 @@ ORTHOGONALITY_TOLERANCE = 1e-6
 """Largest entry of `U^T U - I` accepted from the fast route (an NF error of at most about the same size)."""
 
 _CHECKED_TAIL = 32
-_RESIDUAL_PROBES = 16
+_PROBES = 16
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,11 @@ def _by_gram(T: torch.Tensor, shape: tuple[int, int]) -> Decomposition | None:
         return None
     s = values.sqrt()
     tail = product(T, vectors[:, -_CHECKED_TAIL:].contiguous()) / s[-_CHECKED_TAIL:]
-    error = max(_orthogonality_error(tail), _orthogonality_error(vectors))
+    gram = product(tail.T, tail)
+    error = max(
+        float(gram.sub_(torch.eye(len(gram), dtype=gram.dtype, device=gram.device)).abs().max()),
+        _orthogonality_error(vectors),
+    )
     if error > ORTHOGONALITY_TOLERANCE:
         return None
     return Decomposition(shape, s, vectors, None, "gram-eigh", _residual(T, s, vectors, None), error)
@@ -174,10 +178,17 @@ def _by_full_svd(T: torch.Tensor, shape: tuple[int, int]) -> Decomposition:
 
 
 def _orthogonality_error(X: torch.Tensor) -> float:
-    """Largest entry of `|X^T X - I|`."""
-    gram = product(X.T, X)
-    gram.diagonal().sub_(1.0)
-    return float(gram.abs().max())
+    """Largest entry of `|(X^T X - I) x|` over Gaussian probes x: a bound on the entries of `X^T X - I`.
+
+    Each entry is Gaussian with the norm of a row of `X^T X - I` as its deviation; of 16 the largest is above it.
+    """
+    x = _probes(X.shape[1], X.device)
+    return float((product(X.T, product(X, x)) - x).abs().max())
+
+
+def _probes(size: int, device: torch.device) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(size, _PROBES, generator=generator, dtype=torch.float64).to(device)
 
 
 def _residual(T: torch.Tensor, s: torch.Tensor, short: torch.Tensor, long: torch.Tensor | None) -> float:
@@ -189,10 +200,9 @@ def _residual(T: torch.Tensor, s: torch.Tensor, short: torch.Tensor, long: torch
     norm = float(torch.linalg.vector_norm(T))
     if norm == 0:
         return 0.0
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(T.shape[1], _RESIDUAL_PROBES, generator=generator, dtype=torch.float64).to(T.device)
+    x = _probes(T.shape[1], T.device)
     inner = product(short.T, x)
     # The fast route's long side is T short / s by definition, so there L diag(s) is T short itself.
     rebuilt = product(T, product(short, inner)) if long is None else product(long, s[:, None] * inner)
     difference = product(T, x) - rebuilt
-    return float(torch.linalg.vector_norm(difference)) / (_RESIDUAL_PROBES**0.5 * norm)
+    return float(torch.linalg.vector_norm(difference)) / (_PROBES**0.5 * norm)

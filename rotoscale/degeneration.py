@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rotoscale.statistic import statistic
+
 NGRAM = 3
 """Length of the n-grams that are counted unless another is asked for."""
 
@@ -18,18 +20,16 @@ NGRAM = 3
 class Degeneration:
     """Variety of the texts that a model wrote."""
 
-    distinct_1: float | None
-    """Different tokens over tokens."""
-    distinct_2: float | None
-    distinct_3: float | None
-    repetition: float | None
-    """Mean share of a text's 3-grams that occurred in it before."""
-    longest_run: float | None
-    """Longest stretch of one token repeated, over the length of its text; the largest of all texts."""
-    vocabulary_share: float
-    """Different tokens over the size of the vocabulary."""
-    n_texts: int
-    n_tokens: int
+    distinct_1: float | None = statistic("Different tokens over tokens, all texts together.")
+    distinct_2: float | None = statistic("Different 2-grams over 2-grams.")
+    distinct_3: float | None = statistic("Different 3-grams over 3-grams.")
+    repetition: float | None = statistic("Mean share of a text's 3-grams that occurred in it before.")
+    longest_run: float | None = statistic(
+        "Longest stretch of one token repeated, over the length of its text; the largest of all texts."
+    )
+    vocabulary_share: float = statistic("Different tokens over the size of the vocabulary.", default=0.0)
+    n_texts: int = statistic("Texts written.", default=0)
+    n_tokens: int = statistic("Tokens written.", default=0)
 
 
 def degeneration(texts: Sequence[Sequence[int]], vocabulary: int) -> Degeneration:

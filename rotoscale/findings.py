@@ -2,7 +2,8 @@
 
 A difference counts when its p-value is below LEVEL after Holm's correction over the tasks of that comparison. What is
 not significant is called "no difference shown", never "no difference". A broken model proves something only beside the
-same break of noise of the same size (docs/methods.md, section 3), so the sentence on disruption always reads both.
+same break of noise of the same size, so the sentence on disruption reads the draws of its mirror control; a model is
+brought back only as far as its recovered gain says (docs/methods.md, section 3).
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from rotoscale.recipes import Recipe
 
 LEVEL = 0.05
+
+BROUGHT_BACK = 0.5
+"""Share of what was trained from which an edit is said to bring it back."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +87,59 @@ def judge(contrasts: Sequence[TaskContrast]) -> Verdict:
     )
 
 
+@dataclass(frozen=True)
+class Gain:
+    """How far an edit is on the way from base to post on one task, with its interval; None where there is no end."""
+
+    task: str
+    gain: float | None
+    low: float | None
+    high: float | None
+    line: float | None
+    """Of the edit on the straight line at the same distance from the base."""
+    line_high: float | None
+    trained: bool
+    """Whether the post model is better than the base at all."""
+
+    @property
+    def words(self) -> str:
+        """`task 0.10 (0.02 to 0.18; straight line 0.40)`."""
+        interval = "no interval" if self.low is None or self.high is None else f"{self.low:.2f} to {self.high:.2f}"
+        line = "" if self.line is None else f"; straight line {self.line:.2f}"
+        return f"{self.task} {'?' if self.gain is None else format(self.gain, '.2f')} ({interval}{line})"
+
+
+@dataclass(frozen=True)
+class ControlTest:
+    """A disruptive edit against the draws of its mirror control on one task."""
+
+    task: str
+    loss: float | None
+    """Mean change of log-likelihood, nats per document."""
+    control_loss: float | None
+    q_value: float | None
+    """Of the edit losing more; None where it could not be tested."""
+    draws: int
+    note: str = ""
+
+    @property
+    def words(self) -> str:
+        """`task -3.1 against -1.2 nats`."""
+        return f"{self.task} {self.loss or 0:.2f} against {self.control_loss or 0:.2f} nats"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparisons:
-    """What an edit was compared with; None where there is no such comparison."""
+    """What an edit was compared with; None or empty where there is no such comparison."""
 
     post: Verdict | None = None
     """The post model."""
     base: Verdict | None = None
     """The base."""
-    undone: Verdict | None = None
-    """The edit, in the same scope, whose damage it puts right."""
-    control: Verdict | None = None
-    """Not of the edit, but of its control (the same edit of noise) with that noise: found by the control's id."""
+    gains: Sequence[Gain] = ()
+    """What it recovers of what was trained, beside the straight line."""
+    mirror: Sequence[ControlTest] = ()
+    """The draws of its mirror control: found by its label, which holds its scope."""
 
 
 def finding_on_edit(recipe: Recipe, label: str, of: Comparisons) -> str | None:
@@ -104,9 +149,9 @@ def finding_on_edit(recipe: Recipe, label: str, of: Comparisons) -> str | None:
     if of.post is None:
         return None
     if recipe.needs_control:
-        return finding_on_disruption(label, of.post, of.control)
-    if recipe.undoes is not None:
-        return finding_on_restoration(label, of.undone, of.post)
+        return finding_on_disruption(label, of.post, of.mirror)
+    if recipe.compares_with_line:
+        return finding_on_restoration(label, of.gains, of.post)
     if recipe.about == "scale" and recipe.around == "post":
         return finding_on_scale(label, of.post)
     if of.base is not None:
@@ -114,35 +159,49 @@ def finding_on_edit(recipe: Recipe, label: str, of: Comparisons) -> str | None:
     return f"{label}: against the post model {of.post.sentence}."
 
 
-def finding_on_disruption(name: str, of_post: Verdict, of_noise: Verdict | None) -> str:
-    """Does breaking one side break the model, and would it have broken a model that is only noise away?"""
+def finding_on_disruption(name: str, of_post: Verdict, mirror: Sequence[ControlTest]) -> str:
+    """Does breaking one side break the model, more than the post model's own noise broken the same way?"""
     if not of_post.worse:
         return f"{name}: not supported that it breaks the model; against the post model {of_post.sentence}."
     text = f"{name} breaks the model: {of_post.sentence}."
-    if of_noise is None:
-        return f"{text} Without its noise control that proves nothing."
-    both = {c.task for c in of_post.worse} & {c.task for c in of_noise.worse}
-    if not both:
-        return f"{text} The same break of noise of the same size does no harm that shows: it is the change's own."
-    where = "on the same tasks" if len(both) == len(of_post.worse) else "on " + ", ".join(sorted(both))
-    return (
-        f"{text} Noise of the same size, broken the same way, suffers {where} too ({_listed(of_noise.worse)}): the "
-        "collapse is no evidence of a rotation of the change's own."
-    )
-
-
-def finding_on_restoration(name: str, against_broken: Verdict | None, against_post: Verdict) -> str:
-    """Does the other side's rotation bring the model back?"""
-    if against_broken is None:
-        return f"{name}: against the post model {against_post.sentence}."
-    if not against_broken.better:
+    tested = [test for test in mirror if test.q_value is not None]
+    if not tested:
+        reason = next((f" ({test.note})" for test in mirror if test.note), "")
+        return f"{text} Without draws of its mirror control that proves nothing{reason}."
+    more = [test for test in tested if test.q_value is not None and test.q_value < LEVEL]
+    control = f"{max(test.draws for test in tested)} draws of its mirror control (noise of the same size, broken alike)"
+    if not more:
         return (
-            f"{name}: not supported that it brings the model back; against the disrupted one {against_broken.sentence}."
+            f"{text} It loses no more than {control} on any of {len(tested)} tasks: the collapse is no evidence of a "
+            "rotation of the change's own."
         )
-    text = f"{name} brings the model back on {_listed(against_broken.better)}"
-    if not against_post.worse:
-        return f"{text}, and no loss against the post model is shown."
-    return f"{text}, but not fully: against the post model {against_post.sentence}."
+    words = ", ".join(test.words for test in more)
+    return f"{text} It loses more than {control} on {len(more)} of {len(tested)} tasks: {words}."
+
+
+def finding_on_restoration(name: str, gains: Sequence[Gain], against_post: Verdict) -> str:
+    """Does it bring back what was trained, or merely go back to the base?
+
+    docs/methods.md, section 3: brought back where the recovered gain's interval lies above one half on every trained
+    task, not brought back where it lies below on one.
+    """
+    trained = [gain for gain in gains if gain.trained]
+    if not trained:
+        return (
+            f"{name}: not tested whether it brings the model back, for the post model is not shown to be better than "
+            f"the base on any task; against the post model {against_post.sentence}."
+        )
+    if all(gain.low is not None and gain.low > BROUGHT_BACK for gain in trained):
+        verdict = "brings the model back"
+    elif any(gain.high is not None and gain.high < BROUGHT_BACK for gain in trained):
+        verdict = "does not bring the model back"
+    else:
+        verdict = "is not decided to bring the model back or not"
+    text = f"{name} {verdict}: recovered gain {', '.join(gain.words for gain in trained)}."
+    lined = [gain for gain in trained if gain.line is not None]
+    if lined and not all(g.low is not None and g.line_high is not None and g.low > g.line_high for g in lined):
+        text += " That is not shown to be more than the straight line at the same distance from the base recovers."
+    return text
 
 
 def finding_on_scale(name: str, against_post: Verdict) -> str:

@@ -7,7 +7,7 @@ budget. Full depth adds what follows from the post model's own vectors.
 from __future__ import annotations
 
 import statistics
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -89,7 +89,7 @@ def standard_statistics(
         nf_unrelated=unrelated_nf(base_factors.shape, rank),
         relative_change=moved.relative_change,
         base_error=moved.norm / post_norm if post_norm else None,
-        **asdict(row_change(base, post)),
+        **vars(row_change(base, post)),
     )
     if change is None:
         change = change_in_base(base_factors, base, post)
@@ -112,18 +112,15 @@ def full_statistics(
         return replace(unchanged_statistics(base_factors, FULL), change=standard.change)
     pair = MatrixPair(base, post, base_factors, post_factors, change)
     rotation = rotation_statistics(pair, standard.scale.alpha_least_squares)
-    known = asdict(standard.rotation)
-    of_overlaps = {name: value for name, value in asdict(rotation).items() if value not in (None, [])}
-    rotation = RotationStatistics(**{**known, **of_overlaps})
+    of_overlaps = {name: value for name, value in vars(rotation).items() if value not in (None, [])}
+    rotation = replace(standard.rotation, **of_overlaps)
     norm = standard.change.norm
     s = base_factors.singular_values[: base_factors.numerical_rank]
     null = null_nf(s, norm, base_factors.shape)
     rotation = replace(rotation, nf_null=null, nf_over_null=_over(rotation.nf, null))
     if null_draws:
         rotation = _with_simulated_null(rotation, base, base_factors, norm, seed, null_draws)
-    gram = pair.change_gram if pair.rank else None
-    row = full_agreement(standard.agreement, base_factors, base, post_factors, post, gram)
-    return replace(standard, rotation=rotation, agreement=row)
+    return replace(standard, rotation=rotation, agreement=full_agreement(standard.agreement, pair))
 
 
 def unchanged_statistics(factors: Decomposition, depth: str = STANDARD) -> PairStatistics:

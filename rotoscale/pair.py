@@ -195,8 +195,21 @@ class MatrixPair:
 
     @cached_property
     def change_gram(self) -> torch.Tensor:
-        """`dT^T dT` (min(m, n) squared, float64)."""
+        """`dT^T dT` (min(m, n) squared), in the precision of the change."""
         return self.change.gram()
+
+    def left_behind(self, k: int) -> torch.Tensor:
+        """`X^T X` (k x k), X what of the post model's first k long vectors lies outside the base's space.
+
+        It is a part of the change alone, so that rounding is relative to that.
+        """
+        if self._spans:
+            short, s = self.post_factors.short[:, :k].contiguous(), self.s_post[:k]
+            inside = self.change_between[:, :k].contiguous()
+            whole = product(short.T, product(self.change_gram.double(), short))
+            return (whole - product(inside.T, inside)) / (s[:, None] * s)
+        outside = self.post_factors.long_vectors(self.post)[:, :k] - product(self._base_long, self.long_overlap[:, :k])
+        return product(outside.T, outside)
 
     @cached_property
     def of_base(self) -> Factors:

@@ -121,7 +121,7 @@ def leak(pair: MatrixPair) -> float:
     if not pair.is_small_change:
         return max(0.0, 1 - float(pair.long_overlap.square().sum()) / pair.rank)
     short = pair.post_factors.short
-    whole = (short * product(pair.change_gram, short)).sum(0)  # |dT S_p|^2, column by column
+    whole = (short * product(pair.change_gram.double(), short)).sum(0)  # |dT S_p|^2, column by column
     inside = pair.change_between.square().sum(0)
     return max(0.0, float(((whole - inside) / pair.s_post.square()).mean()))
 
@@ -157,7 +157,12 @@ def _energy_outside(pair: MatrixPair, norm: float, Y: torch.Tensor) -> float:
 
 def intruder_dimensions(A: torch.Tensor) -> int:
     """How many of the post model's top 10 left vectors have |cos| < 0.5 with every base vector (arXiv 2410.21228)."""
-    return int((A[:, :INTRUDER_TOP].abs().amax(0) < INTRUDER_COSINE).sum())
+    return int(are_intruders(A).sum())
+
+
+def are_intruders(A: torch.Tensor) -> torch.Tensor:
+    """Which of the post model's top ten left vectors are far from every one of the base's, of A (r x r): (<= 10,)."""
+    return A[:, :INTRUDER_TOP].abs().amax(0) < INTRUDER_COSINE
 
 
 def reduced_picture(I_orth: torch.Tensor, size: int = PICTURE_SIZE) -> torch.Tensor:

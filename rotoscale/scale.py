@@ -28,7 +28,7 @@ def scale_statistics(s_base: torch.Tensor, s_post: torch.Tensor) -> ScaleStatist
         raise MatrixError(f"spectra of {s_base.numel()} and {s_post.numel()} values cannot be compared")
     b, p = s_base.to(torch.float64), s_post.to(torch.float64)
     ratio = p / b
-    listed = [float(x) if float(y) > 0 else None for x, y in zip(ratio, b, strict=True)]
+    listed = [x if y > 0 else None for x, y in zip(ratio.tolist(), b.tolist(), strict=True)]
     if float(b[0]) == 0:
         return ScaleStatistics(ratio=listed)
     kept = ratio[b / b[0] >= NEGLIGIBLE]

@@ -9,12 +9,14 @@ DECOMPOSITION = "svd-1"
 COMPARISON = "pair-4"
 """Change it whenever the same pair of matrices could give other statistics."""
 
-EDIT = "edit-3"
+EDIT = "edit-4"
 """Part of every edited checkpoint's identity: change it whenever the same plan could give other weights."""
 
-EVALUATION = "evaluation-2"
+EVALUATION = "evaluation-3"
 """Part of every stored score's identity: change it whenever the same model and task could give another score."""
 
+CONTROLS = "controls-1"
+"""Change it whenever the same edits could be given other control draws, or another test against them."""
 CLAIMS = "claims-1"
 """Of the tables of claims and sentences; each claim's rule has a version of its own beside it."""
 

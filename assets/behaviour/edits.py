@@ -58,8 +58,9 @@ def edited_checkpoints(
 
 def edit_model(space: Workspace, model: str, recipes: Sequence[str] | None = None) -> tuple[list[dict[str, Any]], bool]:
     """Rows of `edited_checkpoints` of one model, and whether all that were wanted are among them."""
+    from resources.edits.making import make_edits
     from resources.edits.shelf import Shelf
-    from resources.evaluation.assembling import Evaluation, make_edits
+    from resources.evaluation.assembling import Evaluation
 
     workers.release()  # edits are made in this process, which wants the memory
     shelf = Shelf(space, model)
@@ -88,9 +89,9 @@ def _restored_is_closer(rows: Sequence[dict[str, Any]]) -> dg.AssetCheckResult:
 
 
 def _edit_table(rows: Sequence[dict[str, Any]]) -> dg.MetadataValue:
-    lines = ["| edit | control | weight error | base error | state |", "|---|---|---|---|---|"]
+    lines = ["| edit | control | weight error | base error | distance from base | state |", "|---|---|---|---|---|---|"]
     for row in rows:
-        errors = [_number(row.get(name)) for name in ("weight_error", "base_error")]
+        errors = [_number(row.get(name)) for name in ("weight_error", "base_error", "base_distance")]
         state = row["status_reason"] or ("kept" if row["path"] else "scored and deleted")
         lines.append(f"| {row['label']} | {'yes' if row['is_control'] else ''} | {' | '.join(errors)} | {state} |")
     return dg.MetadataValue.md("\n".join(lines))

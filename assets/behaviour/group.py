@@ -36,6 +36,18 @@ def _tasks(space: Workspace, entry: ModelEntry) -> Any:
     return [Harness.version(), versions.PROBE, tasks, space.settings.seed, model_dtype(space.settings.device)]
 
 
+def _controls(space: Workspace, entry: ModelEntry) -> Any:
+    """Disruptive edits, draws, and the documents that they are held against; nothing where there is no such edit."""
+    from resources.edits.shelf import wanted_plans
+
+    family, settings = space.registry.families[entry.family], space.settings
+    plans = [plan.as_json() for plan in wanted_plans(family) if plan.control] if entry.role == "descendant" else []
+    if not plans:
+        return None
+    draws = [settings.control_draws, settings.control_documents, settings.seed]
+    return [plans, draws, versions.EDIT, versions.DECOMPOSITION, _tasks(space, entry)]
+
+
 def _what_is_scored(space: Workspace, entry: ModelEntry) -> Any:
     """Edits by their weights, and the scale factors that attention temperatures are predicted from."""
     edits = [(row["edit_id"], row["content_hash"]) for row in space.tables.read("edited_checkpoints", entry.id)]
@@ -53,6 +65,14 @@ GROUP = Group(
             settings=_recipes,
             settings_from="wanted_edits",
             intact=_edits_on_disk,
+        ),
+        Asset(
+            "control_draws",
+            versions.CONTROLS,
+            after=("edited_checkpoints",),
+            reads=its_base,
+            settings=_controls,
+            settings_from="control_settings",
         ),
         Asset(
             "evaluation_scores",

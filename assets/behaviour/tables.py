@@ -6,8 +6,53 @@ Section numbers refer to docs/methods.md.
 from __future__ import annotations
 
 from resources.warehouse import table
+from rotoscale.degeneration import Degeneration
 
 TABLES = (
+    table(
+        "control_draws",
+        "control_draws",
+        "model_id recipe control draw task",
+        "Disruptive edits and every draw of their controls, made in memory (methods, section 3).",
+        """
+        model_id VARCHAR Post-trained checkpoint.
+        recipe VARCHAR Label of the disruptive edit.
+        control VARCHAR edit, noise (base plus noise, disrupted) or mirror (post with the vectors of post plus noise).
+        draw INTEGER Number of the draw, counted from 0.
+        task VARCHAR Evaluation task.
+        mean_log_likelihood DOUBLE Of the right answer, nats, mean over documents.
+        start_log_likelihood DOUBLE The same of what was disrupted.
+        n INTEGER Documents.
+        weight_error DOUBLE |W_disrupted - W_start|_F / |W_start|_F over the edited matrices, as stored.
+        """,
+    ),
+    table(
+        "control_tests",
+        "control_draws",
+        "model_id recipe control task",
+        "Does a disruptive edit hurt more than its control? Losses are changes of log-likelihood (methods, section 3).",
+        """
+        model_id VARCHAR Post-trained checkpoint.
+        recipe VARCHAR Label of the disruptive edit.
+        control VARCHAR noise or mirror; the mirror control starts from the post model as the edit does.
+        task VARCHAR Evaluation task.
+        loss DOUBLE Mean change of log-likelihood that the edit makes, nats per document; negative is a loss.
+        control_loss DOUBLE The same of the control, mean over draws.
+        control_spread DOUBLE Standard deviation over draws.
+        p_worse DOUBLE One-sided prediction t-test: one more draw of the control would be as bad as the edit.
+        rank_p_worse DOUBLE Rank p of the same, never below 1 / (draws + 1).
+        draws INTEGER Draws of the control.
+        difference DOUBLE The edit's loss minus its control's, nats per document; negative: the edit hurts more.
+        difference_low DOUBLE Of its 95 % interval, documents and draws both left to chance.
+        difference_high DOUBLE The upper end of the same.
+        p_difference DOUBLE One-sided: the edit hurts more than its control.
+        q_difference DOUBLE Benjamini-Hochberg over the edits and tasks of this model and control.
+        n INTEGER Documents.
+        weight_error DOUBLE Of the edit: how far its matrices are from the post model's.
+        control_weight_error DOUBLE Of the control from what it disrupts, mean over draws.
+        note VARCHAR Why it could not be tested, or that edit and control are both worse than the base.
+        """,
+    ),
     table(
         "edited_checkpoints",
         "edited_checkpoints",
@@ -21,6 +66,7 @@ TABLES = (
         label VARCHAR The recipe with what differs from its defaults.
         is_control BOOLEAN Whether it shows what noise does: noise itself, or a recipe done to noise.
         control_id VARCHAR The same edit of the noise control; empty where there is none.
+        line_id VARCHAR The edit on the straight line from base to post at the same distance from the base, or empty.
         other_tensors_of VARCHAR base or post: whose tensors stand around the edited matrices.
         parameters JSON Recipe, its options and scope; `rotoscale edit` and the asset make the same weights of it again.
         seed BIGINT Seed of the noise.
@@ -29,6 +75,7 @@ TABLES = (
         content_hash VARCHAR SHA-256 over all tensors.
         weight_error DOUBLE |W_edit - W_post|_F / |W_post|_F over the edited matrices.
         base_error DOUBLE The same of the base's own matrices: what doing nothing would miss.
+        base_distance DOUBLE |W_edit - W_base|_F / |W_post - W_base|_F: 0 at the base, 1 as far away as the post model.
         matrices INTEGER Matrices edited.
         seconds DOUBLE Time taken to write it.
         status VARCHAR ready, or failed.
@@ -113,6 +160,78 @@ TABLES = (
         """,
     ),
     table(
+        "degeneration",
+        "evaluation_scores",
+        "subject_id",
+        "Variety of what a subject writes after the fixed prompts: is it still text (methods, section 3)?",
+        """
+        subject_id VARCHAR Model or edit.
+        model_id VARCHAR Post-trained checkpoint the subject belongs to.
+        """,
+        Degeneration,
+    ),
+    table(
+        "recovered_gain",
+        "evaluation_scores",
+        "edit_id task",
+        "How far an edit is on the way from base to post, by what it can do (methods, section 3).",
+        """
+        edit_id VARCHAR Edit.
+        task VARCHAR Evaluation task.
+        model_id VARCHAR Post-trained checkpoint the edit belongs to.
+        recipe VARCHAR What was done to the weights.
+        metric VARCHAR The task's first metric; of a perplexity, the log-likelihoods that it is made of.
+        gain DOUBLE (edit - base) / (post - base) of mean document scores: 0 at the base's level, 1 at the post model's.
+        ci_low DOUBLE Of its 95 % interval (Fieller); empty where post minus base may be zero, so that it has no ends.
+        ci_high DOUBLE The upper end of the same.
+        straight_line DOUBLE The gain of the edit on the straight line that is as far from the base; empty without one.
+        straight_line_low DOUBLE Of its 95 % interval.
+        straight_line_high DOUBLE The upper end of the same.
+        base_value DOUBLE Mean document score of the base.
+        post_value DOUBLE Mean document score of the post model.
+        p_gain DOUBLE Two-sided: post and base differ at all.
+        trained BOOLEAN Post is better than the base at q < 0.05 over the tasks: only then is there a gain to recover.
+        n INTEGER Documents that all three were scored on.
+        """,
+    ),
+    table(
+        "equivalence",
+        "evaluation_scores",
+        "edit_id task metric",
+        "Is nothing lost where a recipe claims that nothing happens? Two one-sided tests (methods, section 3).",
+        """
+        edit_id VARCHAR Edit.
+        task VARCHAR Evaluation task.
+        metric VARCHAR Accuracy, or a perplexity, which is tested on log-likelihoods.
+        model_id VARCHAR Post-trained checkpoint the edit is held against.
+        recipe VARCHAR What was done to the weights.
+        difference DOUBLE Edit minus post model, larger is better: accuracy, or nats per document or word.
+        stderr DOUBLE Standard error of the paired difference.
+        low DOUBLE Of the 90 % interval, which lies within the margins exactly when the two are equivalent.
+        high DOUBLE The upper end of the same.
+        margin DOUBLE What counts as nothing: 0.02 of accuracy, log(1.01) of perplexity.
+        p_value DOUBLE Of equivalence: below 0.05 the difference is shown to be smaller than the margin.
+        p_not_worse DOUBLE Of the lower half alone: below 0.05 no loss beyond the margin.
+        p_worse DOUBLE One-sided: below 0.05 worse beyond the margin.
+        p_better DOUBLE One-sided: below 0.05 better than the post model.
+        power DOUBLE Chance to find equivalence if there is no difference at all, with this spread and n.
+        n INTEGER Documents both were scored on.
+        """,
+    ),
+    table(
+        "divergence",
+        "evaluation_scores",
+        "model_id task",
+        "Mean token KL(base || post) on each task's prompts, which forgetting follows (methods, section 3).",
+        """
+        model_id VARCHAR Post-trained checkpoint.
+        task VARCHAR Evaluation task whose prompts are read.
+        kl DOUBLE Nats per token, mean over texts.
+        stderr DOUBLE Standard error over texts.
+        n INTEGER Texts.
+        """,
+    ),
+    table(
         "attention_temperature",
         "evaluation_scores",
         "model_id base_id layer head",
@@ -130,6 +249,22 @@ TABLES = (
         entropy_post DOUBLE Mean attention entropy of the post model, nats.
         entropy_stderr DOUBLE Standard error of the difference over prompts.
         n_prompts INTEGER Prompts measured.
+        """,
+    ),
+    table(
+        "temperature_test",
+        "evaluation_scores",
+        "model_id base_id",
+        "Predicted temperature against measured entropy change, layers as units (methods, section 1).",
+        """
+        model_id VARCHAR Post-trained checkpoint.
+        base_id VARCHAR Checkpoint it is compared with.
+        spearman DOUBLE Rank correlation over layers; positive where a higher temperature goes with more entropy.
+        ci_low DOUBLE Of its 95 % interval.
+        ci_high DOUBLE The upper end of the same.
+        p_value DOUBLE One-sided, of permuted layers.
+        n_layers INTEGER Layers with a prediction.
+        note VARCHAR What makes it undecided or approximate.
         """,
     ),
     table(

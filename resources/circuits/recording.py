@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from resources.circuits.attention import Scaling, attend, handle
 from resources.circuits.hooks import Hooks
@@ -13,7 +14,24 @@ from rotoscale.circuits.heads import CircuitError
 if TYPE_CHECKING:
     import torch
 
-    from resources.circuits.model import HeadModel
+
+class Recordable(Protocol):
+    """What a run is recorded of: a `resources.circuits.model.HeadModel`, which checks itself by such a run."""
+
+    @property
+    def model_id(self) -> str: ...  # noqa: D102
+    @property
+    def blocks(self) -> Any: ...  # noqa: D102
+    @property
+    def norm(self) -> Any: ...  # noqa: D102
+    @property
+    def decoder(self) -> Any: ...  # noqa: D102
+    @property
+    def context(self) -> int: ...  # noqa: D102
+
+    def taken_apart(self) -> AbstractContextManager[Any]:
+        """Around a run whose attention is computed here."""
+        ...
 
 
 @dataclass
@@ -44,7 +62,7 @@ class Recording:
         return part
 
 
-def record(model: HeadModel, tokens: torch.Tensor, heads: Sequence[torch.Tensor] | None = None) -> Recording:
+def record(model: Recordable, tokens: torch.Tensor, heads: Sequence[torch.Tensor] | None = None) -> Recording:
     """Run tokens (n, length) and keep everything that a partial run needs.
 
     With `heads`, (length, heads * head size) or (n, length, heads * head size) by layer, these stand for all head
@@ -83,7 +101,7 @@ def record(model: HeadModel, tokens: torch.Tensor, heads: Sequence[torch.Tensor]
     return made
 
 
-def record_heads(model: HeadModel, tokens: torch.Tensor) -> list[torch.Tensor]:
+def record_heads(model: Recordable, tokens: torch.Tensor) -> list[torch.Tensor]:
     """Outputs of all heads (n, length, heads * head size) by layer, by the model's own attention."""
     _require_fit(model, tokens)
     kept: list[torch.Tensor] = []
@@ -94,7 +112,7 @@ def record_heads(model: HeadModel, tokens: torch.Tensor) -> list[torch.Tensor]:
     return kept
 
 
-def _require_fit(model: HeadModel, tokens: torch.Tensor) -> None:
+def _require_fit(model: Recordable, tokens: torch.Tensor) -> None:
     if tokens.shape[1] > model.context:
         raise CircuitError(
             f"a prompt has {tokens.shape[1]} tokens, and the context of {model.model_id} holds {model.context}; "

@@ -48,6 +48,8 @@ class BuiltEdit:
     """|W_edit - W_post|_F / |W_post|_F over the edited matrices, as stored; None when they are all zero."""
     base_error: float | None
     """The same of the base's own matrices: what doing nothing would have missed."""
+    base_distance: float | None
+    """|W_edit - W_base|_F / |W_post - W_base|_F: 0 at the base, 1 as far as the post model; None without a change."""
     matrices: int
     seconds: float
 
@@ -89,7 +91,7 @@ class Builder:
         with self._threads():
             alphas = self._alphas(plan, keys)
         source = self.base if plan.around == "base" else self.post
-        error, base_error = _Difference(), _Difference()
+        error, base_error, from_base = _Difference(), _Difference(), _Difference()
         manifest = {**(facts or {}), **_described(plan), "seed": self.seed, "edit_version": versions.EDIT}
 
         def edit(key: MatrixKey, matrix: torch.Tensor) -> torch.Tensor:
@@ -102,6 +104,7 @@ class Builder:
             stored = new.to(_stored_dtype(source, key))
             error.add(stored, post)
             base_error.add(base, post)
+            from_base.add(stored, base)
             # Filled in while the matrices are written, so that the card has them when the last one is done.
             manifest.update(matrices_edited=error.count, weight_error=error.value, base_error=base_error.value)
             return stored
@@ -112,7 +115,13 @@ class Builder:
         self._post_hashes.save()
         size = sum(file.stat().st_size for file in Path(out).rglob("*") if file.is_file())
         return BuiltEdit(
-            Path(out), size, error.value, base_error.value, error.count, round(time.perf_counter() - start, 3)
+            path=Path(out),
+            bytes=size,
+            weight_error=error.value,
+            base_error=base_error.value,
+            base_distance=from_base.norm / base_error.norm if base_error.norm else None,
+            matrices=error.count,
+            seconds=round(time.perf_counter() - start, 3),
         )
 
     def _threads(self) -> AbstractContextManager[Any]:
@@ -249,6 +258,11 @@ class _Difference:
             expected = expected.float()
             self._difference += _square(rows.float() - expected)
             self._reference += _square(expected)
+
+    @property
+    def norm(self) -> float:
+        """Of the difference itself."""
+        return self._difference**0.5
 
     @property
     def value(self) -> float | None:

@@ -72,6 +72,17 @@ class EditPlan:
             return None
         return replace(self, of=NOISE)
 
+    def straight_line(self, distance: float | None) -> EditPlan | None:
+        """The point on the line from base to post, in the same scope, that is as far from the base as this edit is.
+
+        distance: |W_edit - W_base| / |W_post - W_base|. None for a recipe that asks for no such comparison, or a
+        distance that is not known.
+        """
+        if self.of == NOISE or not self.definition.compares_with_line or distance is None:
+            return None
+        values = find_recipe("interpolate").read({"t": round(distance, 4)})
+        return EditPlan("interpolate", tuple(values.items()), self.matrices, self.layers)
+
     @property
     def undone(self) -> EditPlan | None:
         """For a recipe that puts something right: the edit in the same scope that broke it."""

@@ -29,7 +29,7 @@ KEEP_ALL_BELOW = 2e9
 """Bytes of a checkpoint up to which edits are kept unless the setting says otherwise."""
 
 RETRYABLE = "retryable"
-"""Of a failed edit's row: whether another run may succeed."""
+"""Of a failed row: whether another run may succeed. It is taken off before the row is stored."""
 
 
 class ShelfError(RotoscaleError):
@@ -129,11 +129,17 @@ class Shelf:
             "content_hash": content_hash,
             "weight_error": built.weight_error,
             "base_error": built.base_error,
+            "base_distance": built.base_distance,
+            "line_id": self._line_id(plan, built.base_distance),
             "matrices": built.matrices,
             "seconds": built.seconds,
             "status": "ready",
             "status_reason": "",
         }
+
+    def _line_id(self, plan: EditPlan, distance: float | None) -> str:
+        line = plan.straight_line(distance)
+        return self.id_of(line) if line else ""
 
     def _described(self, edit_id: str, plan: EditPlan) -> dict[str, Any]:
         return {
@@ -144,6 +150,7 @@ class Shelf:
             "label": plan.label,
             "is_control": plan.is_control,
             "control_id": self.id_of(plan.control) if plan.control else "",
+            "line_id": "",
             "other_tensors_of": plan.around,
             "parameters": plan.as_json(),
             "seed": self.space.settings.seed,

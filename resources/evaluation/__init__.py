@@ -17,6 +17,8 @@
     control_draws   controls of disruptive edits as distributions, made in memory
     drawn_controls  an edit among the draws of its controls: rows, and the tests made of them
     derived_rows    degeneration of texts and recovered gains, from results that are there
+    equivalence_rows  is nothing lost where a recipe claims that nothing happens?
+    temperature_rows  predicted attention temperature beside measured entropy, and the test of it
     assembling      everything about one model: it, its edits and its controls, as rows of the warehouse
 
 Importing this package imports neither torch nor lm-eval.

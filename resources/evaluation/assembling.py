@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import statistics
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from resources import progress
 from resources.edits.plan import POST, read_plan
-from resources.edits.shelf import RETRYABLE
 from resources.evaluation.contrasts import Comparison, contrast_rows
+from resources.evaluation.derived_rows import degeneration_rows, recovered_gain_rows
+from resources.evaluation.divergence_rows import divergence_rows
+from resources.evaluation.equivalence_rows import equivalence_rows
 from resources.evaluation.harness import Harness
 from resources.evaluation.scoring import Results, Scorer
 from resources.evaluation.store import ResultStore
 from resources.evaluation.subjects import CONTROL, EDIT, MODEL, Subject, SubjectError, model_subject
+from resources.evaluation.temperature_rows import temperature_rows, temperature_test_row
 from resources.evaluation.weights import require_weights
 from rotoscale.errors import RotoscaleError
+from rotoscale.recipes import find_recipe, noise_control
 
 if TYPE_CHECKING:
     from resources.edits.shelf import Shelf
@@ -33,7 +36,12 @@ TABLES = (
     "evaluation_samples",
     "evaluation_contrasts",
     "generations",
+    "degeneration",
+    "recovered_gain",
+    "equivalence",
+    "divergence",
     "attention_temperature",
+    "temperature_test",
     "representation_similarity",
 )
 """The tables that evaluating a model fills."""
@@ -145,12 +153,32 @@ class Evaluation:
                 tables["representation_similarity"] += [
                     {**self._of(found), "reference_id": reference, **row} for row in rows
                 ]
+        tables["degeneration"] = [{"model_id": self.model.id, **row} for row in degeneration_rows(own)]
         if not is_base:
-            comparisons = self._comparisons(ready)
-            contrasts = contrast_rows(comparisons, results, self.family_tasks, self.space.settings.seed)
-            tables["evaluation_contrasts"] = [{"model_id": self.model.id, **row} for row in contrasts]
-            tables["attention_temperature"] = list(self._temperature(results))
+            self._compare(evaluated, ready)
         return evaluated
+
+    def _compare(self, evaluated: Evaluated, ready: Sequence[Mapping[str, Any]]) -> None:
+        """Everything that holds one subject against another."""
+        tables, results, seed = evaluated.tables, evaluated.results, self.space.settings.seed
+        base, post = self.base.id, self.model.id
+        contrasts = contrast_rows(self._comparisons(ready), results, self.family_tasks, seed)
+        tables["evaluation_contrasts"] = [{"model_id": post, **row} for row in contrasts]
+        by_id = {row["edit_id"]: row for row in ready}
+        edits = [name for name, row in by_id.items() if not row["is_control"]]
+        lines = {name: by_id[name]["line_id"] for name in edits if by_id[name].get("line_id")}
+        gains = recovered_gain_rows(results, self.family_tasks, base=base, post=post, edits=edits, straight_lines=lines)
+        unchanged = [name for name in edits if find_recipe(by_id[name]["recipe"]).expects_no_change]
+        equivalences = equivalence_rows(results, self.family_tasks, post=post, edits=unchanged)
+        for table, rows in (("recovered_gain", gains), ("equivalence", equivalences)):
+            tables[table] = [{**row, "model_id": post, "recipe": by_id[row["edit_id"]]["recipe"]} for row in rows]
+        tables["attention_temperature"] = list(temperature_rows(self.space, results[base], results[post]))
+        test = temperature_test_row(tables["attention_temperature"], seed)
+        tables["temperature_test"] = [test] if test else []
+        try:
+            tables["divergence"] = divergence_rows(self.scorer, self.base, self.model)
+        except SubjectError as error:
+            evaluated.probe_errors.setdefault(post, str(error))
 
     def _of(self, found: Results) -> dict[str, Any]:
         return {"subject_id": found.subject.id, "model_id": self.model.id}
@@ -177,10 +205,9 @@ class Evaluation:
         """Which subjects are compared: the post with its base, and every edit with what it is an edit of.
 
         An edit stands against the post and against the base (what restores may just go back); a control against the
-        noise it was made of; a disruptive edit against its control; and what restores against what broke.
+        noise it was made of; a disruptive edit against its control; and what restores against what broke, and against
+        the straight line at the same distance from the base.
         """
-        from rotoscale.recipes import find_recipe, noise_control
-
         post, base = self.model.id, self.base.id
         by_id = {row["edit_id"]: row for row in ready}
         plain = {(row["recipe"], _scope(row)): row["edit_id"] for row in ready if not _options(row)}
@@ -194,56 +221,11 @@ class Evaluation:
                 yield Comparison(name, noise, "control against noise")
             if row["control_id"] in by_id:
                 yield Comparison(name, row["control_id"], "edit against control")
+            if row.get("line_id") in by_id:
+                yield Comparison(name, row["line_id"], "edit against straight line")
             broken = plain.get((find_recipe(row["recipe"]).undoes, _scope(row)))
             if broken and not row["is_control"]:
                 yield Comparison(name, broken, "restored against disrupted")
-
-    def _temperature(self, results: Mapping[str, Results]) -> Iterator[dict[str, Any]]:
-        """Rows of `attention_temperature` (docs/methods.md, section 1)."""
-        from rotoscale.attention import attention_temperature
-        from rotoscale.errors import MatrixError
-
-        base, post = results[self.base.id].entropies, results[self.model.id].entropies
-        checkpoint = self.space.checkpoint(self.model.id)
-        applies = "not applicable" if checkpoint.qk_norm else "approximate" if checkpoint.qkv_bias else "exact"
-        alphas = self._alphas()
-        comparable = bool(base) and [len(p) for p in base] == [len(p) for p in post]
-        if not comparable:
-            return
-        for layer in range(min(len(base[0]), len(post[0]))):
-            alpha_q, alpha_k = (alphas.get((layer, matrix)) for matrix in ("q", "k"))
-            predicted = None
-            if alpha_q is not None and alpha_k is not None and applies != "not applicable":
-                try:
-                    predicted = attention_temperature(alpha_q, alpha_k)
-                except MatrixError:
-                    predicted = None
-            for head in range(min(len(base[0][layer]), len(post[0][layer]))):
-                b, p = ([prompt[layer][head] for prompt in prompts] for prompts in (base, post))
-                differences = [y - x for x, y in zip(b, p, strict=True)]
-                spread = statistics.stdev(differences) / len(b) ** 0.5 if len(b) > 1 else None
-                yield {
-                    "model_id": self.model.id,
-                    "base_id": self.base.id,
-                    "layer": layer,
-                    "head": head,
-                    "alpha_q": alpha_q,
-                    "alpha_k": alpha_k,
-                    "predicted": predicted,
-                    "applicability": applies,
-                    "entropy_base": statistics.fmean(b),
-                    "entropy_post": statistics.fmean(p),
-                    "entropy_stderr": spread,
-                    "n_prompts": len(b),
-                }
-
-    def _alphas(self) -> dict[tuple[int, str], float]:
-        """Least-squares scale factors of q and k by layer, from `scale_statistics`."""
-        return {
-            (row["layer"], row["matrix"]): row["alpha_least_squares"]
-            for row in self.space.tables.read("scale_statistics", self.model.id)
-            if row["base_id"] == self.base.id and row["matrix"] in ("q", "k")
-        }
 
     def _count(self, _: str) -> None:
         self._done += 1
@@ -267,49 +249,3 @@ def _options(row: Mapping[str, Any]) -> bool:
     """Whether an edit is of noise, or departs from its recipe's defaults in more than scope."""
     plan = read_plan(_parameters(row))
     return plan.of != POST or plan.parameters != read_plan(plan.recipe).parameters
-
-
-def make_edits(
-    shelf: Shelf,
-    wanted: Collection[str] | None,
-    evaluation: Callable[[Sequence[Mapping[str, Any]]], Evaluation],
-) -> tuple[list[dict[str, Any]], bool]:
-    """Rows of `edited_checkpoints` of one model, and whether all configured edits are among them.
-
-    wanted: names of recipes, or labels, that are made now; None means all. Of the others what is there stays. What is
-    not to be kept on disk is scored at once and deleted, so that never more than one such edit takes up room.
-    """
-    plans = shelf.plans()
-    old = {row["edit_id"]: row for row in shelf.space.tables.read("edited_checkpoints", shelf.model_id)}
-    rows: list[dict[str, Any]] = []
-    complete = True
-    scorer: Evaluation | None = None
-    for number, (edit_id, plan) in enumerate(plans.items()):
-        chosen = wanted is None or plan.recipe in wanted or plan.label in wanted
-        before = old.get(edit_id)
-        kept = shelf.keeps(plan)
-        if before is not None and before["status"] == "ready" and (shelf.is_there(edit_id) or not kept):
-            row = {**_contract(before), "path": str(shelf.path(edit_id)) if shelf.is_there(edit_id) else ""}
-        elif chosen:
-            row = shelf.make(edit_id, plan)
-        elif before is not None:
-            row = _contract(before)
-        else:
-            complete = False
-            continue
-        if row["status"] == "ready" and not kept and shelf.is_there(edit_id):
-            scorer = scorer or evaluation([])
-            scorer.score_edit(row)
-            shelf.remove(edit_id)
-            row["path"] = ""
-        complete = complete and not row.pop(RETRYABLE, False)
-        rows.append(row)
-        progress.report(f"{shelf.model_id}: making edits", number + 1, len(plans))
-    if wanted is None:
-        shelf.prune(list(plans))
-    return rows, complete
-
-
-def _contract(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored row without its provenance, which the next writing puts on anew."""
-    return {name: value for name, value in row.items() if name not in ("run_id", "code_version", "materialized_at")}

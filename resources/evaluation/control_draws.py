@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from resources import progress
 from resources.evaluation.drawn_controls import MIRROR, NOISE, ControlDraws, Documents, Draw
 from resources.evaluation.harness import HarnessError
 from resources.evaluation.language_model import language_model
-from resources.evaluation.loaded_matrices import LoadedMatrices
+from resources.evaluation.loaded_matrices import LoadedMatrices, NotInPlace
 from resources.evaluation.log_likelihood import log_likelihoods
-from resources.evaluation.subjects import Subject, loaded, model_dtype
+from resources.evaluation.subjects import NotFinite, Subject, loaded, model_dtype
 from resources.evaluation.texts import Text, encode
 from rotoscale import versions
 
@@ -52,7 +53,9 @@ def control_draws(evaluation: Evaluation, *, draws: int | None = None, documents
     draws: how many of each control; None makes DRAWS of a model whose draws are cheap and none of a larger one, which
     `reason` then says. documents: of each task, DOCUMENTS unless given.
 
-    Raises SubjectError when base or post model cannot be loaded, NotInPlace when their matrices cannot be replaced.
+    Where a model computes NaN or its matrices cannot be replaced in place there are none, and `reason` says so.
+
+    Raises SubjectError when base or post model cannot be loaded.
     """
     return _Making(evaluation, draws, DOCUMENTS if documents is None else documents).run()
 
@@ -64,6 +67,8 @@ class _Making:
         self.result = ControlDraws(evaluation.model.id)
         self.plans: list[EditPlan] = [plan for plan in self.shelf.plans().values() if plan.control is not None]
         self.keys: list[MatrixKey] = []
+        self.result.labels = [plan.label for plan in self.plans]
+        self.result.tasks = [task.name for task in self.scorer.tasks]
         if not self.plans:
             self.result.reason = "no disruptive edit is made of this model"
             return
@@ -72,12 +77,16 @@ class _Making:
         self.keys = [key for key in self.shelf.builder.common if any(plan.chosen(key) for plan in self.plans)]
         self.draws = self._number(draws)
         self.texts = self._texts(documents) if self.draws else {}
+        if self.draws:
+            self.result.tasks = list(self.texts)
 
     def _number(self, draws: int | None) -> int:
         work = sum(m * n * min(m, n) for m, n in map(self.post.shape, self.keys))
         if draws is None and work > CHEAP_WORK:
             self.result.reason = "the model is large: no control draws unless ROTOSCALE_CONTROL_DRAWS asks for them"
             return 0
+        if draws == 0:
+            self.result.reason = "ROTOSCALE_CONTROL_DRAWS asks for no control draws"
         return DRAWS if draws is None else draws
 
     def _texts(self, documents: int) -> dict[str, list[Text]]:
@@ -92,6 +101,12 @@ class _Making:
     def run(self) -> ControlDraws:
         if not self.keys or not self.texts:
             return self.result
+        try:
+            return self._drawn()
+        except (NotFinite, NotInPlace) as error:  # another run would find the same
+            return replace(self.result, draws={}, edits={}, reason=str(error))
+
+    def _drawn(self) -> ControlDraws:
         self._total = 2 * self.draws + 1
         self._done = 0
         # The base's level and the noise controls inside the base, then everything inside the post model.
@@ -197,7 +212,7 @@ class _Making:
         texts = hashlib.sha256(repr(self.texts).encode()).hexdigest()
         plans = [plan.as_json() for plan in self.plans]
         hashes = [self.evaluation.base.content_hash, self.evaluation.model.content_hash, self.result.model_id]
-        methods = [versions.EVALUATION, versions.EDIT, versions.DECOMPOSITION, model_dtype(settings.device)]
+        methods = [versions.CONTROLS, versions.EDIT, versions.DECOMPOSITION, model_dtype(settings.device)]
         return ("control draw", methods, hashes, plans, texts, settings.seed, control, number)
 
     def _stored(self, control: str, number: int | None) -> dict[str, Any] | None:

@@ -33,20 +33,43 @@ def recovered_gain_rows(
     edits: Iterable[str],
     straight_lines: Mapping[str, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of `recovered_gain`: edit_id, task, metric, gain, ci_low, ci_high, straight_line, p_gain, n.
+    """Rows of `recovered_gain`: edit_id, task, metric, gain, ci_low, ci_high, straight_line with its interval,
+    base_value, post_value, p_gain, trained, n.
 
     On each task's primary metric and the documents that all three were scored on; log-likelihoods in place of a
     perplexity made of them. gain and its interval are as in rotoscale.control_draws.recovered_gain, None for what is
-    not finite. p_gain: two-sided, that post and base differ at all. straight_lines: by edit, the edit on the straight
-    line at the same distance from the base; `straight_line` is that one's gain.
+    not finite. p_gain: two-sided, that post and base differ at all. trained: the post model is better than the base,
+    with p_gain below 0.05 after Benjamini and Hochberg over the tasks; only then is there a gain to recover.
+    straight_lines: by edit, the edit on the straight line at the same distance from the base, whose gain is
+    `straight_line`.
     """
     for edit in edits:
         line = (straight_lines or {}).get(edit)
-        for task in tasks:
-            row = _gain(results, task.name, edit, base, post)
-            if row is not None:
-                beside = _gain(results, task.name, line, base, post) if line else None
-                yield {"edit_id": edit, "task": task.name, **row, "straight_line": beside["gain"] if beside else None}
+        found = {task.name: _gain(results, task.name, edit, base, post) for task in tasks}
+        rows = {task: row for task, row in found.items() if row is not None}
+        for task, trained in _trained(rows).items():
+            beside = (_gain(results, task, line, base, post) if line else None) or {}
+            interval = {f"straight_line{end}": beside.get(f"ci{end}") for end in ("_low", "_high")}
+            row = {name: value for name, value in rows[task].items() if name != "gained"}
+            yield {
+                "edit_id": edit,
+                "task": task,
+                **row,
+                "straight_line": beside.get("gain"),
+                **interval,
+                "trained": trained,
+            }
+
+
+def _trained(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
+    """By task: whether the post model is better than the base, beyond chance."""
+    from rotoscale.multiple import LEVEL, benjamini_hochberg
+
+    corrected = benjamini_hochberg([row["p_gain"] for row in rows.values()])
+    return {
+        task: q is not None and q < LEVEL and row["gained"]
+        for (task, row), q in zip(rows.items(), corrected, strict=True)
+    }
 
 
 def _gain(results: Mapping[str, Results], task: str, edit: str, base: str, post: str) -> dict[str, Any] | None:
@@ -62,11 +85,16 @@ def _gain(results: Mapping[str, Results], task: str, edit: str, base: str, post:
         gain = recovered_gain(of_edit, of_base, of_post)
     except ControlError:
         return None  # too few documents, or scores that are not finite
+    sample = primary[0]
+    assert sample is not None
     return {
-        "metric": primary[0].metric if primary[0] else "",
+        "metric": sample.metric,
+        "base_value": gain.base,
+        "post_value": gain.post,
+        "gained": gain.post > gain.base if _more_is_better(results[post], sample) else gain.post < gain.base,
         "gain": gain.gain,
-        "ci_low": gain.low if math.isfinite(gain.low) else None,
-        "ci_high": gain.high if math.isfinite(gain.high) else None,
+        "ci_low": float(gain.low) if math.isfinite(gain.low) else None,
+        "ci_high": float(gain.high) if math.isfinite(gain.high) else None,
         "p_gain": gain.p_denominator,
         "n": gain.n,
     }
@@ -79,6 +107,16 @@ def _primary(found: Results | None, task: str) -> Samples | None:
         return None
     metric = next((row["metric"] for row in scores.rows if row["is_primary"] and row["task"] == task), None)
     return next((sample for sample in scores.samples if (sample.task, sample.metric) == (task, metric)), None)
+
+
+def _more_is_better(found: Results, sample: Samples) -> bool:
+    """Of a document's number as `_by_document` gives it; a log-likelihood is always better when larger."""
+    if sample.statistic in ("perplexity", "weighted_perplexity", "bits_per_byte"):
+        return True
+    rows = found.scores[sample.task].rows
+    keys = ((row["task"], row["metric"]) == (sample.task, sample.metric) for row in rows)
+    row = next((row for row, same in zip(rows, keys, strict=True) if same), {})
+    return row.get("higher_is_better") is not False
 
 
 def _by_document(sample: Samples) -> dict[int, float]:

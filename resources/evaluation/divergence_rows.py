@@ -11,11 +11,12 @@ from resources.evaluation.subjects import loaded, model_dtype
 from rotoscale import versions
 
 if TYPE_CHECKING:
-    from resources.evaluation.assembling import Evaluation
     from resources.evaluation.divergence import Predictions
+    from resources.evaluation.scoring import Scorer
+    from resources.evaluation.subjects import Subject
 
 
-def divergence_rows(evaluation: Evaluation, documents: int = DOCUMENTS) -> list[dict[str, Any]]:
+def divergence_rows(scorer: Scorer, base: Subject, post: Subject, documents: int = DOCUMENTS) -> list[dict[str, Any]]:
     """Rows of `divergence` of one model: model_id, task, kl, stderr, n; none of a base.
 
     Found in the store, or computed: the base is loaded first, then the model. A task that cannot be loaded, or models
@@ -23,7 +24,6 @@ def divergence_rows(evaluation: Evaluation, documents: int = DOCUMENTS) -> list[
 
     Raises SubjectError when one of the models cannot be loaded.
     """
-    scorer, base, post = evaluation.scorer, evaluation.base, evaluation.model
     if base.content_hash == post.content_hash:
         return []
     rows: dict[str, dict[str, Any] | None] = {}

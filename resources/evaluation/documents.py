@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from resources.families import Task
+from rotoscale.recipes import RECIPES
 
 if TYPE_CHECKING:
     from resources.evaluation.subjects import Subject
@@ -20,13 +21,10 @@ if TYPE_CHECKING:
 EDIT_DOCUMENTS = 500
 """Documents of a task that an edit is scored on, unless it is to be shown equivalent."""
 
-EQUIVALENCE_RECIPES = ("replace-scale",)
-"""Recipes of which it is claimed that they change nothing."""
-
 
 def has_all(kind: str, recipe: str) -> bool:
     """Whether a subject (model, edit or control, edited by a recipe) is scored on all documents of a task."""
-    return kind == "model" or (kind == "edit" and recipe in EQUIVALENCE_RECIPES)
+    return kind == "model" or (kind == "edit" and recipe in RECIPES and RECIPES[recipe].expects_no_change)
 
 
 def documents_for(subject: Subject, task: Task) -> Task:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 NOISE, MIRROR = "noise", "mirror"
 
+FLOOR = "edit and control are both worse than the base"
+"""Note of a test in which nothing of what was trained is left on either side."""
+
 Documents = dict[str, "npt.NDArray[np.float64]"]
 """By task: the log-likelihood of each document's answer in nats (n,)."""
 
@@ -30,6 +33,9 @@ class ControlDraws:
     """All draws of one model's disruptive edits, with the document scores that comparisons are made of."""
 
     model_id: str
+    labels: list[str] = field(default_factory=list)
+    """Of the disruptive edits."""
+    tasks: list[str] = field(default_factory=list)
     base: Documents = field(default_factory=dict)
     post: Documents = field(default_factory=dict)
     edits: dict[str, Draw] = field(default_factory=dict)
@@ -71,16 +77,42 @@ class ControlDraws:
         """Of each edit, control and task: is the edit's loss one more draw, and does it exceed the control's?
 
         loss, control_loss, control_spread, p_worse (prediction t-test), rank_p_worse, draws, difference,
-        difference_low, difference_high, p_difference (difference of differences, one-sided), n, weight_error,
-        control_weight_error. Losses are mean changes of log-likelihood, so that negative is a loss.
+        difference_low, difference_high, p_difference (difference of differences, one-sided), q_difference (Benjamini
+        and Hochberg over the edits and tasks of one control), n, weight_error, control_weight_error, note. Losses are
+        mean changes of log-likelihood, so that negative is a loss. What could not be tested has a row without numbers
+        whose note says why.
         """
-        return [
-            {"model_id": self.model_id, "recipe": label, "control": control, "task": task, **self._test(*key, task)}
-            for key in self.draws
-            for label, control in [key]
-            for task in self.post
-            if len(self.draws[key]) >= 3
-        ]
+        from rotoscale.multiple import benjamini_hochberg
+
+        found = []
+        for control in (NOISE, MIRROR):
+            rows = [
+                {"model_id": self.model_id, "recipe": label, "control": control, "task": task}
+                | self._tested(label, control, task)
+                for label in self.labels
+                for task in self.tasks
+            ]
+            corrected = benjamini_hochberg([row.get("p_difference") for row in rows])
+            found += [{**row, "q_difference": q} for row, q in zip(rows, corrected, strict=True)]
+        return found
+
+    def _tested(self, label: str, control: str, task: str) -> dict[str, Any]:
+        from rotoscale.control_draws import FEWEST_DRAWS, ControlError
+
+        draws = self.draws.get((label, control), [])
+        if len(draws) < FEWEST_DRAWS:
+            reason = self.reason or f"{len(draws)} draws are no distribution; at least {FEWEST_DRAWS} are needed"
+            return {"draws": len(draws), "note": reason}
+        try:
+            return {**self._test(label, control, task), "note": self._floor(label, control, task)}
+        except ControlError as error:
+            return {"draws": len(draws), "note": str(error)}
+
+    def _floor(self, label: str, control: str, task: str) -> str:
+        """Named where edit and control have both fallen below the base: how far below says little about either."""
+        controls = [float(draw.values[task].mean()) for draw in self.draws[label, control]]
+        level, own = float(self.base[task].mean()), float(self.edits[label].values[task].mean())
+        return FLOOR if max(own, sum(controls) / len(controls)) < level else ""
 
     def _test(self, label: str, control: str, task: str) -> dict[str, Any]:
         import numpy as np

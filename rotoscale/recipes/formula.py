@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     order=40,
     around="post",
     parameters=[ALPHA],
+    compares_with_line=True,
     by_default=({},),
 )
 def formula(pair: MatrixPair, *, alpha: float) -> torch.Tensor:

@@ -93,6 +93,10 @@ class Recipe:
     """The recipe whose damage it puts right."""
     needs_control: bool = False
     """It breaks something on purpose, so that it proves something only beside the same edit of noise."""
+    expects_no_change: bool = False
+    """The claim is that nothing is lost: it is tested for equivalence, on as many documents as there are."""
+    compares_with_line: bool = False
+    """It may merely go back towards the base, so that the straight line at the same distance stands beside it."""
     uses_factors: bool = True
     seeded: bool = False
     matrices: tuple[str, ...] | None = None

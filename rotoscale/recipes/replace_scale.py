@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     around="post",
     about="scale",
     parameters=[ALPHA],
+    expects_no_change=True,
     by_default=({"alpha": "matrix"}, {"alpha": "one"}),
 )
 def replace_scale(pair: MatrixPair, *, alpha: float) -> torch.Tensor:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     around="post",
     about="rotation",
     undoes="disrupt-left",
+    compares_with_line=True,
     by_default=({},),
 )
 def restore_left(pair: MatrixPair) -> torch.Tensor:
@@ -46,6 +47,7 @@ def restore_left(pair: MatrixPair) -> torch.Tensor:
     around="post",
     about="rotation",
     undoes="disrupt-right",
+    compares_with_line=True,
     by_default=({},),
 )
 def restore_right(pair: MatrixPair) -> torch.Tensor:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from assets.freshness import pending
 from assets.groups import structural_assets
@@ -22,8 +25,9 @@ from tests.materialize import materialize
 from tests.speakers import make_speakers, make_tasks, write_speakers
 
 STRUCTURE = structural_assets()
-BEHAVIOUR = ("edited_checkpoints", "evaluation_scores")
+BEHAVIOUR = ("edited_checkpoints", "control_draws", "evaluation_scores")
 TASKS = ["next_letter", "lines", "no_data"]
+DRAWS = 4
 RECIPES = ["replace-scale", "disrupt-left", "restore-left", {"recipe": "band", "k": 999}]
 
 
@@ -43,6 +47,15 @@ class Project:
 
     def rows(self, table: str, model: str) -> list[dict]:
         return self.space.tables.read(table, model)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_draws() -> Iterator[None]:
+    """Enough for a distribution, and no more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROTOSCALE_CONTROL_DRAWS", str(DRAWS))
+        patch.setenv("ROTOSCALE_CONTROL_DOCUMENTS", "12")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +78,9 @@ def project(tmp_path_factory: pytest.TempPathFactory, speakers: Path) -> Project
 
 def test_edits_have_their_rows_folders_and_controls(project: Project) -> None:
     rows = {row["label"]: row for row in project.rows("edited_checkpoints", "fluent")}
+    (line,) = [row for row in rows.values() if row["recipe"] == "interpolate"]
     assert set(rows) == {
+        line["label"],
         "replace-scale-matrix",
         "disrupt-left",
         "disrupt-left-of-noise",
@@ -85,6 +100,25 @@ def test_edits_have_their_rows_folders_and_controls(project: Project) -> None:
     assert [row["label"] for row in rows.values() if row["is_control"]] == ["disrupt-left-of-noise", "noise"]
     assert rows["restore-left"]["weight_error"] < rows["disrupt-left"]["weight_error"]
     assert project.rows("edited_checkpoints", "speaker") == []
+    # The straight line stands at the distance from the base that the restoring edit has.
+    assert rows["restore-left"]["line_id"] == line["edit_id"]
+    base, post, edit, between = (
+        _matrices(folder)
+        for folder in (*checkpoints_of(project), Path(rows["restore-left"]["path"]), Path(line["path"]))
+    )
+    distance = np.linalg.norm(edit - base) / np.linalg.norm(post - base)
+    assert rows["restore-left"]["base_distance"] == pytest.approx(distance, rel=1e-5)
+    assert np.linalg.norm(between - base) / np.linalg.norm(post - base) == pytest.approx(distance, abs=1e-4)
+
+
+def checkpoints_of(project: Project) -> list[Path]:
+    return [project.space.location(model).path for model in ("speaker", "fluent")]
+
+
+def _matrices(folder: Path) -> np.ndarray:
+    """All projections of a checkpoint as one vector."""
+    weights = load_file(folder / "model.safetensors")
+    return np.concatenate([weights[name].double().numpy().ravel() for name in sorted(weights) if "_proj" in name])
 
 
 def test_every_subject_is_scored_and_failures_have_reasons(project: Project) -> None:
@@ -108,7 +142,10 @@ def test_every_subject_is_scored_and_failures_have_reasons(project: Project) -> 
 
 
 def test_comparisons_are_those_that_answer_the_questions(project: Project) -> None:
-    label = {row["edit_id"]: row["label"] for row in project.rows("edited_checkpoints", "fluent")}
+    label = {
+        row["edit_id"]: "line" if row["recipe"] == "interpolate" else row["label"]
+        for row in project.rows("edited_checkpoints", "fluent")
+    }
     found = {
         (label.get(row["subject_id"], row["subject_id"]), label.get(row["reference_id"], row["reference_id"]))
         for row in project.rows("evaluation_contrasts", "fluent")
@@ -128,7 +165,86 @@ def test_comparisons_are_those_that_answer_the_questions(project: Project) -> No
         ("disrupt-left-of-noise", "noise"),
         ("disrupt-left", "disrupt-left-of-noise"),
         ("restore-left", "disrupt-left"),
+        ("restore-left", "line"),
+        ("line", "fluent"),
+        ("line", "speaker"),
     }
+
+
+def test_what_restores_is_measured_from_the_base_beside_the_straight_line(project: Project) -> None:
+    edits = {row["edit_id"]: row for row in project.rows("edited_checkpoints", "fluent") if row["status"] == "ready"}
+    gains = {(row["edit_id"], row["task"]): row for row in project.rows("recovered_gain", "fluent")}
+    assert {edit for edit, _ in gains} == {name for name, row in edits.items() if not row["is_control"]}
+    documents: dict[tuple[str, int], float] = {
+        (row["subject_id"], row["doc_id"]): -np.log(row["score"])  # a document's perplexity: nats per word
+        for model in ("fluent", "speaker")
+        for row in project.rows("evaluation_samples", model)
+        if (row["task"], row["metric"]) == ("lines", "word_perplexity")
+    }
+
+    def level(subject: str) -> float:
+        return float(np.mean([score for (found, _), score in documents.items() if found == subject]))
+
+    for name, row in edits.items():
+        if row["is_control"]:
+            continue
+        gain = gains[name, "lines"]
+        base, post = level("speaker"), level("fluent")
+        assert gain["gain"] == pytest.approx((level(name) - base) / (post - base))
+        assert gain["recipe"] == row["recipe"]
+        assert (gain["base_value"], gain["post_value"]) == pytest.approx((base, post))
+        assert not gain["trained"] or (post > base and gain["p_gain"] < 0.05)
+        if row["line_id"]:
+            assert gain["straight_line"] == pytest.approx(gains[row["line_id"], "lines"]["gain"])
+        else:
+            assert gain["straight_line"] is None
+
+
+def test_equivalence_is_tested_where_nothing_should_happen(project: Project) -> None:
+    rows = project.rows("equivalence", "fluent")
+    assert {(row["recipe"], row["task"], row["metric"]) for row in rows} == {
+        ("replace-scale", "next_letter", "acc"),
+        ("replace-scale", "next_letter", "perplexity"),
+        ("replace-scale", "lines", "word_perplexity"),
+    }
+    contrasts = {
+        (row["subject_id"], row["metric"]): row["difference"]
+        for row in project.rows("evaluation_contrasts", "fluent")
+        if row["reference_id"] == "fluent"
+    }
+    for row in rows:
+        assert row["margin"] == pytest.approx(0.02 if row["metric"] == "acc" else np.log(1.01))
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert (row["p_value"] < 0.05) == (-row["margin"] < row["low"] and row["high"] < row["margin"])
+        if row["metric"] == "acc":
+            assert row["difference"] == pytest.approx(contrasts[row["edit_id"], "acc"])
+
+
+def test_controls_are_drawn_and_held_against_the_edit(project: Project) -> None:
+    tests = project.rows("control_tests", "fluent")
+    assert {(row["recipe"], row["control"], row["task"]) for row in tests} == {
+        ("disrupt-left", control, task) for control in ("noise", "mirror") for task in ("next_letter", "lines")
+    }
+    for control in ("noise", "mirror"):
+        own = [row for row in tests if row["control"] == control]
+        # Benjamini and Hochberg of two tests: the smaller doubled, or the larger, whichever is less.
+        low, high = sorted(row["p_difference"] for row in own)
+        assert sorted(row["q_difference"] for row in own) == pytest.approx([min(2 * low, high), high])
+        assert {row["draws"] for row in own} == {DRAWS}
+    draws = project.rows("control_draws", "fluent")
+    assert len(draws) == 2 * (1 + 2 * DRAWS)
+    assert project.rows("control_tests", "speaker") == []
+
+
+def test_texts_and_prompts_have_their_measures(project: Project) -> None:
+    written = {row["subject_id"]: row for row in project.rows("degeneration", "fluent")}
+    assert set(written) == {row["subject_id"] for row in project.rows("generations", "fluent")}
+    assert all(0 < row["distinct_1"] <= 1 and row["model_id"] == "fluent" for row in written.values())
+    assert {row["task"] for row in project.rows("divergence", "fluent")} == {"next_letter", "lines"}
+    assert project.rows("divergence", "speaker") == []
+    (test,) = project.rows("temperature_test", "fluent")
+    assert (test["n_layers"], test["base_id"]) == (2, "speaker")
+    assert "too few" in test["note"]
 
 
 def test_texts_attention_and_likeness(project: Project) -> None:
@@ -171,6 +287,7 @@ def test_the_table_and_its_sentences(project: Project, capsys: pytest.CaptureFix
         ("replace-scale-matrix", "edit"),
         ("disrupt-left", "edit"),
         ("restore-left", "edit"),
+        (next(row.label for row in summary.rows if row.label.startswith("interpolate")), "edit"),
         ("disrupt-left-of-noise", "control"),
         ("noise", "control"),
     ]
@@ -234,7 +351,7 @@ def test_run_config_narrows_what_is_done(project: Project, tmp_path: Path) -> No
     config = {"edited_checkpoints": {"recipes": ["replace-scale"]}, "evaluation_scores": {"tasks": ["lines"]}}
     result = made.materialize("fluent", *STRUCTURE, *BEHAVIOUR, config=config)
     assert result.success
-    for asset in BEHAVIOUR:
+    for asset in ("edited_checkpoints", "evaluation_scores"):
         (shown,) = result.asset_materializations_for_node(asset)
         assert str(shown.metadata["dashboard"].value).endswith("/edits?model=fluent")
     assert [row["label"] for row in made.rows("edited_checkpoints", "fluent")] == ["replace-scale-matrix"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,27 @@ def test_large_models_have_draws_only_when_asked(space: Workspace, monkeypatch: 
     assert "ROTOSCALE_CONTROL_DRAWS" in control_draws(evaluation(space)).reason
 
 
+def test_what_could_not_be_tested_says_why(space: Workspace) -> None:
+    for draws, reason in ((0, "asks for no control draws"), (2, "2 draws are no distribution")):
+        tests = control_draws(evaluation(space), draws=draws, documents=4).tests()
+        assert {(t["recipe"], t["task"]) for t in tests} == {
+            (label, task) for label in ("disrupt-left", "disrupt-right-q+down") for task in ("next_letter", "lines")
+        }
+        assert all(reason in t["note"] and t["q_difference"] is None and "loss" not in t for t in tests)
+
+
+def test_log_likelihoods_that_are_not_finite_are_no_test(drawn: ControlDraws) -> None:
+    """One broken draw takes its own tests away and leaves the others their correction."""
+    broken = replace(drawn, draws={key: list(draws) for key, draws in drawn.draws.items()})
+    first = broken.draws["disrupt-left", MIRROR][0]
+    values = {**first.values, "lines": np.full(DOCUMENTS, np.nan)}
+    broken.draws["disrupt-left", MIRROR][0] = replace(first, values=values)
+    tests = {(t["recipe"], t["control"], t["task"]): t for t in broken.tests()}
+    assert "finite" in tests["disrupt-left", MIRROR, "lines"]["note"]
+    assert tests["disrupt-left", MIRROR, "lines"]["q_difference"] is None
+    assert tests["disrupt-left", MIRROR, "next_letter"]["q_difference"] is not None
+
+
 # --------------------------------------------------------------------------------------------------------- divergence
 
 
@@ -176,10 +198,13 @@ def test_divergence_is_the_mean_of_token_divergences(space: Workspace) -> None:
 
 
 def test_rows_of_divergence_are_stored(space: Workspace) -> None:
-    rows = divergence_rows(evaluation(space))
+    found = evaluation(space)
+    rows = divergence_rows(found.scorer, found.base, found.model)
     assert [row["task"] for row in rows] == ["next_letter", "lines"]
     assert all(row["kl"] > 0 and row["stderr"] > 0 and row["model_id"] == "fluent" for row in rows)
     again = evaluation(space)
     again.base = again.model = Subject("gone", "model", again.model.content_hash, again.model.folder)
-    assert divergence_rows(Evaluation(space, Shelf(space, "speaker"), [])) == []
-    assert divergence_rows(evaluation(space)) == rows
+    of_base = Evaluation(space, Shelf(space, "speaker"), [])
+    assert divergence_rows(of_base.scorer, of_base.base, of_base.model) == []
+    again = evaluation(space)
+    assert divergence_rows(again.scorer, again.base, again.model) == rows

@@ -1,4 +1,4 @@
-"""What the scores of edits say: every edit is read beside the control and the noise of its own scope."""
+"""What the scores of edits say: every edit is read beside the draws of its own control and what it recovers."""
 
 from __future__ import annotations
 
@@ -30,9 +30,13 @@ def edit(recipe: str, layers: str | None, *, of: str = "post", control: bool = F
 
 
 def summary_of(
-    folder: Path, edits: Sequence[dict[str, Any]], values: dict[str, float], compared: Sequence[tuple[str, str]]
+    folder: Path,
+    edits: Sequence[dict[str, Any]],
+    values: dict[str, float],
+    compared: Sequence[tuple[str, str]],
+    **tables: Sequence[dict[str, Any]],
 ) -> BehaviourSummary:
-    """Publish a model `m` of base `b` with edits, their scores, and significant contrasts of the pairs named."""
+    """Publish a model `m` of base `b` with edits, their scores, significant contrasts of the pairs named, and rows."""
     store = open_store(folder)
     store.write("models", "m", [{"model_id": "m", "base_id": "b", "status": "ready"}], **STAMP)
     store.write("edited_checkpoints", "m", edits, **STAMP)
@@ -45,6 +49,8 @@ def summary_of(
     store.write("evaluation_scores", "m", scores, **STAMP)
     contrasts = [place | {"subject_id": s, "reference_id": r, "p_value": 1e-9} for s, r in compared]
     store.write("evaluation_contrasts", "m", contrasts, **STAMP)
+    for table, rows in tables.items():
+        store.write(table, "m", [{"model_id": "m", "task": "t"} | row for row in rows], **STAMP)
     publish(store, folder / "published")
     with read(folder / "published") as connection:
         summary = behaviour_summary(connection, "m")
@@ -52,50 +58,43 @@ def summary_of(
     return summary
 
 
-def test_a_scoped_disruption_is_read_beside_its_own_control(tmp_path: Path) -> None:
-    edits = [
-        edit("disrupt-left", FIRST),
-        edit("disrupt-left", FIRST, of="noise", control=True),
-        edit("noise", FIRST, control=True),
-    ]
+def held_against(label: str, control: str, q: float) -> dict[str, Any]:
+    """One row of control_tests."""
+    return {"recipe": label, "control": control, "q_difference": q, "loss": -2.0, "control_loss": -1.0, "draws": 19}
+
+
+def test_a_scoped_disruption_is_read_beside_its_own_mirror_control(tmp_path: Path) -> None:
+    """Neither the noise control nor the mirror control of another scope says anything of it."""
+    edits = [edit("disrupt-left", FIRST), edit("disrupt-left", ALL)]
     ids = [row["edit_id"] for row in edits]
+    label = edits[0]["label"]
     summary = summary_of(
         tmp_path,
         edits,
-        {"m": GOOD, "b": GOOD, ids[0]: BAD, ids[1]: BAD, ids[2]: GOOD},
-        [(ids[0], "m"), (ids[1], ids[2])],
+        {"m": GOOD, "b": GOOD, ids[0]: BAD, ids[1]: BAD},
+        [(ids[0], "m"), (ids[1], "m")],
+        control_tests=[held_against(label, "mirror", 0.01), held_against(label, "noise", 0.9)],
     )
-    (sentence,) = [s for s in summary.findings if s.startswith("disrupt-left-layers0-1")]
-    assert "proves nothing" not in sentence
-    assert "broken the same way, suffers on the same tasks" in sentence
-
-
-def test_the_noise_of_another_scope_is_no_control(tmp_path: Path) -> None:
-    """A break of some layers whose own noise was not scored is not excused by noise in all layers."""
-    edits = [
-        edit("disrupt-left", FIRST),
-        edit("disrupt-left", FIRST, of="noise", control=True),
-        edit("noise", ALL, control=True),
-    ]
-    ids = [row["edit_id"] for row in edits]
-    summary = summary_of(
-        tmp_path,
-        edits,
-        {"m": GOOD, "b": GOOD, ids[0]: BAD, ids[1]: BAD, ids[2]: GOOD},
-        [(ids[0], "m"), (ids[1], ids[2])],
-    )
-    (sentence,) = [s for s in summary.findings if s.startswith("disrupt-left-layers0-1")]
-    assert "proves nothing" in sentence
+    said = {row["label"]: next(s for s in summary.findings if s.startswith(row["label"] + " ")) for row in edits}
+    assert "loses more than 19 draws of its mirror control" in said[label]
+    assert "t -2.00 against -1.00 nats" in said[label]
+    assert "proves nothing" in said["disrupt-left"]
 
 
 @pytest.mark.parametrize("layers", [ALL, FIRST])
-def test_what_restores_is_read_against_the_break_of_its_scope(tmp_path: Path, layers: str | None) -> None:
-    edits = [edit("disrupt-left", ALL), edit("disrupt-left", FIRST), edit("restore-left", layers)]
-    broken, restored = next(e["edit_id"] for e in edits if e["parameters"]["layers"] == layers), edits[2]["edit_id"]
+def test_what_restores_is_read_by_what_it_recovers(tmp_path: Path, layers: str | None) -> None:
+    edits = [edit("restore-left", ALL), edit("restore-left", FIRST)]
+    restored = next(e for e in edits if e["parameters"]["layers"] == layers)
+    gain = {"gain": 0.1, "ci_low": 0.0, "ci_high": 0.2, "straight_line": 0.4, "trained": True}
     summary = summary_of(
         tmp_path,
         edits,
-        {"m": GOOD, "b": GOOD, edits[0]["edit_id"]: BAD, edits[1]["edit_id"]: BAD, restored: GOOD},
-        [(restored, broken), (restored, "m")],
+        {"m": GOOD, "b": BAD, edits[0]["edit_id"]: GOOD, edits[1]["edit_id"]: GOOD},
+        [(row["edit_id"], "m") for row in edits],
+        recovered_gain=[gain | {"edit_id": restored["edit_id"]}],
     )
-    assert f"{edits[2]['label']} brings the model back on t 0.100 -> 0.900" in " ".join(summary.findings)
+    text = (
+        f"{restored['label']} does not bring the model back: recovered gain t 0.10 (0.00 to 0.20; straight line 0.40)"
+    )
+    assert any(sentence.startswith(text) for sentence in summary.findings)
+    assert sum("not tested whether it brings" in sentence for sentence in summary.findings) == 1

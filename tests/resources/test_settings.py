@@ -36,7 +36,7 @@ def test_defaults() -> None:
     assert found.device == "cpu"
     assert found.workers >= 1
     assert found.memory_gigabytes is None
-    assert (found.depth, found.null_draws, found.control_draws) == ("auto", 0, 19)
+    assert (found.depth, found.null_draws, found.control_draws) == ("auto", 0, None)
     assert (found.factor_gigabytes, found.seed, found.keep_edits) == (50, 0, "")
 
 
@@ -71,7 +71,7 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert settings.Settings(data=tmp_path, families=tmp_path).workers == 3
     for name in VARIABLES:
         monkeypatch.setenv(name, "")
-    assert load_settings().control_draws == 19  # empty counts as not set
+    assert load_settings().control_draws is None  # empty counts as not set
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,8 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
         ("ROTOSCALE_SEED", "1e400", "a whole number from 0"),
         ("ROTOSCALE_SEED", "-1", "a whole number from 0"),
         ("ROTOSCALE_NULL_DRAWS", "inf", "a whole number of at least 0"),
-        ("ROTOSCALE_CONTROL_DRAWS", "0", "a whole number of at least 1"),
+        ("ROTOSCALE_CONTROL_DRAWS", "-1", "a whole number of at least 0"),
+        ("ROTOSCALE_CONTROL_DOCUMENTS", "1", "a whole number of at least 2"),
         ("ROTOSCALE_DEPTH", "ful", "auto, standard or full"),
         ("ROTOSCALE_DEVICE", "cuda:x", "cpu, cuda, cuda:N, mps or auto"),
         ("ROTOSCALE_DEVICE", "tpu", "cpu, cuda, cuda:N, mps or auto"),

@@ -14,6 +14,7 @@ from rotoscale.change_in_base import change_in_base, in_base
 from rotoscale.decomposition import decompose
 from rotoscale.errors import MatrixError
 from rotoscale.gains import best_gains, gains_tau, without_gains
+from rotoscale.pair import MatrixPair
 from rotoscale.statistic import described
 from tests.rotoscale.known_changes import (
     NOISE,
@@ -355,11 +356,14 @@ def test_an_identical_pair_and_a_zero_base() -> None:
     assert row.tau is None
 
 
-def test_full_depth_adds_the_angle_and_the_change_s_own_spectrum() -> None:
-    W = gaussian(generator(0), 70, 50)
-    X = W + sized(gaussian(generator(1), 70, 3) @ gaussian(generator(2), 3, 50), W, 0.3)
+@pytest.mark.parametrize("shape", [(70, 50), (50, 70), (50, 50)], ids=str)
+@pytest.mark.parametrize("change", [0.3, 1e-5])
+def test_full_depth_adds_the_angle_and_the_change_s_own_spectrum(shape: tuple[int, int], change: float) -> None:
+    m, n = shape
+    W = gaussian(generator(0), m, n)
+    X = W + sized(gaussian(generator(1), m, 3) @ gaussian(generator(2), 3, n), W, change)
     base, post = decompose(W), decompose(X)
-    row = full_agreement(agreement(base, W, X), base, W, post, X)
+    row = full_agreement(agreement(base, W, X), MatrixPair(W, X, base, post))
     s = np.linalg.svd((X - W).numpy(), compute_uv=False)
     assert row.depth == "full"
     assert row.change_stable_rank == pytest.approx(np.sum(s**2) / s[0] ** 2)
@@ -367,10 +371,10 @@ def test_full_depth_adds_the_angle_and_the_change_s_own_spectrum() -> None:
     assert row.change_top_energy == pytest.approx(1)
     sines = []
     for x, y in ((base.left(W), post.left(X)), (base.right(W), post.right(X))):
-        cosines = np.linalg.svd((x[:, :8].T @ y[:, :8]).numpy(), compute_uv=False)
-        sines.append(np.sqrt(1 - cosines[-1] ** 2))
-    assert row.principal_angle == pytest.approx(max(sines), abs=1e-7)
-    same = full_agreement(agreement(base, W, W), base, W, base, W)
+        outside = y[:, :8] - x[:, :8] @ (x[:, :8].T @ y[:, :8])
+        sines.append(np.linalg.norm(outside.numpy(), 2))
+    assert row.principal_angle == pytest.approx(max(sines), rel=1e-6)
+    same = full_agreement(agreement(base, W, W), MatrixPair(W, W, base, base))
     assert same.principal_angle == pytest.approx(0, abs=1e-7)
     assert same.change_stable_rank is None
 

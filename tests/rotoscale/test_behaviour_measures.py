@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
+from scipy.stats import rankdata, spearmanr
 
 from rotoscale import MatrixError
-from rotoscale.attention import attention_entropy, attention_temperature
+from rotoscale.attention import attention_entropy, attention_temperature, temperature_test
 from rotoscale.similarity import SimilarityError, linear_cka
 
 
@@ -84,3 +87,42 @@ def test_temperature_is_the_inverse_of_both_scales() -> None:
     assert torch.allclose(scaled, q @ k.T / attention_temperature(1.3, 1.1), atol=1e-5)
     with pytest.raises(MatrixError, match="must be positive"):
         attention_temperature(0.0, 1.0)
+
+
+def test_temperature_is_tested_over_layers_by_permutation() -> None:
+    random = np.random.default_rng(0)
+    for n in (5, 7):
+        x, y = random.normal(size=n), random.normal(size=n)
+        found = temperature_test(x, y)
+        expected = spearmanr(x, y)
+        assert found.spearman == pytest.approx(expected.statistic)
+        ranks, other = rankdata(x), rankdata(y)
+        orders = [sum(a * b for a, b in zip(order, other, strict=True)) for order in permutations(ranks)]
+        own = float(ranks @ other)
+        assert found.p_value == pytest.approx(np.mean([order >= own - 1e-9 for order in orders]))
+        assert found.ci_low is not None
+        assert found.ci_high is not None
+        assert found.ci_low < expected.statistic < found.ci_high
+    # Many layers are permuted at random; order and monotone changes of either side make no difference.
+    x, y = random.normal(size=32), random.normal(size=32)
+    first = temperature_test(x, y)
+    assert first.p_value == pytest.approx(spearmanr(x, y, alternative="greater").pvalue, abs=0.02)
+    assert temperature_test(np.exp(x), y**3).spearman == pytest.approx(first.spearman)
+    perfect = temperature_test(x, 2 * x)
+    assert (perfect.spearman, perfect.p_value) == pytest.approx((1, 1e-4))
+
+
+def test_a_temperature_that_cannot_be_tested_is_not() -> None:
+    assert temperature_test([1.0, 1.0, 1.0], [0.1, 0.2, 0.3]).spearman is None
+    assert temperature_test([1.1], [0.1]).p_value is None
+    with pytest.raises(MatrixError, match="no pairs"):
+        temperature_test([1.0, 2.0], [0.1])
+    with pytest.raises(MatrixError, match="finite"):
+        temperature_test([1.0, float("nan")], [0.1, 0.2])
+
+
+def test_the_temperature_test_holds_its_level() -> None:
+    """Independent numbers over six layers: rejected in at most one of twenty."""
+    random = np.random.default_rng(1)
+    rejected = [temperature_test(random.normal(size=6), random.normal(size=6)).p_value <= 0.05 for _ in range(400)]
+    assert np.mean(rejected) < 0.08

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from scipy import stats
 from rotoscale.contrast import ContrastError, bootstrap_stderr, contrast, holm, paired_bootstrap, statistic
 from rotoscale.findings import (
     Comparisons,
+    ControlTest,
+    Gain,
     TaskContrast,
-    Verdict,
     finding_on_disruption,
     finding_on_edit,
     finding_on_halves,
@@ -125,43 +127,66 @@ def test_verdicts_correct_for_many_tasks_and_know_the_direction() -> None:
     assert made("a", 2.0836, 2.0840, 0.0).words == "a 2.0840 -> 2.0836"
 
 
-def test_a_collapse_is_read_beside_that_of_noise() -> None:
+def mirror(task: str, q: float | None, note: str = "") -> ControlTest:
+    return ControlTest(task, -3.0, -1.0, q, 19, note)
+
+
+def gain(task: str, low: float, high: float, line_high: float = 0.2, trained: bool = True) -> Gain:
+    return Gain(task, (low + high) / 2, low, high, 0.1, line_high, trained)
+
+
+def test_a_collapse_is_read_beside_the_draws_of_its_mirror_control() -> None:
     collapse = judge([made("a", 0.0, 0.8, 1e-6), made("b", 0.5, 0.5, 1.0)])
-    noise_too = judge([made("a", 0.1, 0.7, 1e-6)])
-    noise_not = judge([made("a", 0.7, 0.7, 1.0)])
-    assert "no evidence of a rotation" in finding_on_disruption("disrupt-left", collapse, noise_too)
-    assert "on the same tasks" in finding_on_disruption("disrupt-left", collapse, noise_too)
-    assert "it is the change's own" in finding_on_disruption("disrupt-left", collapse, noise_not)
-    assert "proves nothing" in finding_on_disruption("disrupt-left", collapse, None)
+    no_more = finding_on_disruption("disrupt-left", collapse, [mirror("a", 0.2), mirror("b", 0.9)])
+    assert "no evidence of a rotation" in no_more
+    more = finding_on_disruption("disrupt-left", collapse, [mirror("a", 0.01), mirror("b", 0.9)])
+    assert "19 draws" in more
+    assert "on 1 of 2 tasks: a -3.00 against -1.00 nats" in more
+    assert "proves nothing" in finding_on_disruption("disrupt-left", collapse, [])
+    assert "proves nothing (large)" in finding_on_disruption("disrupt-left", collapse, [mirror("a", None, "large")])
     harmless = judge([made("a", 0.8, 0.8, 1.0)])
-    assert "not supported that it breaks" in finding_on_disruption("disrupt-left", harmless, noise_too)
+    assert "not supported that it breaks" in finding_on_disruption("disrupt-left", harmless, [mirror("a", 0.01)])
+
+
+def test_a_model_is_brought_back_only_by_the_interval_of_what_it_recovers() -> None:
+    post = judge([made("a", 0.8, 0.8, 1.0)])
+
+    def said(*gains: Gain) -> str:
+        return finding_on_restoration("restore-left", gains, post)
+
+    assert said(gain("a", 0.6, 0.9)) == (
+        "restore-left brings the model back: recovered gain a 0.75 (0.60 to 0.90; straight line 0.10)."
+    )
+    assert "restore-left does not bring" in said(gain("a", 0.6, 0.9), gain("b", -0.1, 0.1))
+    assert "not decided" in said(gain("a", 0.6, 0.9), gain("b", 0.4, 0.7))
+    # A task that was not trained decides nothing, and the straight line may do as well.
+    assert "restore-left brings" in said(gain("a", 0.6, 0.9), gain("b", -5, 5, trained=False))
+    assert "not shown to be more than the straight line" in said(gain("a", 0.6, 0.9, line_high=0.7))
+    assert "not tested" in said(gain("a", -5, 5, trained=False))
+    assert "not tested" in said()
 
 
 def test_what_is_said_of_an_edit_follows_from_what_its_recipe_declares() -> None:
     same, worse, better = (judge([made("a", value, 0.8, 1e-6)]) for value in (0.8, 0.1, 0.9))
 
-    def said(name: str, label: str = "", **of: Verdict) -> str | None:
+    def said(name: str, label: str = "", **of: Any) -> str | None:
         return finding_on_edit(find_recipe(name), label or name, Comparisons(**of))
 
-    # The control is found by its id, so that a scope in the label does not hide it.
-    scoped = said("disrupt-left", "disrupt-left-q-layers0-3", post=worse, control=worse)
-    assert scoped == finding_on_disruption("disrupt-left-q-layers0-3", worse, worse)
-    assert "proves nothing" not in (scoped or "")
-    assert said("disrupt-right", post=worse) == finding_on_disruption("disrupt-right", worse, None)
-    assert said("restore-left", post=same, undone=better) == finding_on_restoration("restore-left", better, same)
+    tests, gains = [mirror("a", 0.3)], [gain("a", 0.0, 0.2)]
+    scoped = said("disrupt-left", "disrupt-left-q-layers0-3", post=worse, mirror=tests)
+    assert scoped == finding_on_disruption("disrupt-left-q-layers0-3", worse, tests)
+    assert said("disrupt-right", post=worse) == finding_on_disruption("disrupt-right", worse, [])
+    for name in ("restore-left", "formula"):
+        assert said(name, post=same, gains=gains) == finding_on_restoration(name, gains, same)
     assert said("replace-scale", post=same) == finding_on_scale("replace-scale", same)
     assert said("scale-only", post=worse, base=better) == finding_on_halves("scale-only", better, worse)
     assert said("noise", base=worse, post=worse) == finding_on_noise(worse)
-    assert said("formula", post=worse) == f"formula: against the post model {worse.sentence}."
+    assert said("interpolate", post=worse) == f"interpolate: against the post model {worse.sentence}."
     assert said("formula") is said("noise") is None
 
 
 def test_other_findings() -> None:
-    back = judge([made("a", 0.8, 0.0, 1e-6)])
     same, worse = judge([made("a", 0.8, 0.8, 1.0)]), judge([made("a", 0.5, 0.8, 1e-6)])
-    assert "no loss against the post model is shown" in finding_on_restoration("restore-left", back, same)
-    assert "but not fully" in finding_on_restoration("restore-left", back, worse)
-    assert "not supported" in finding_on_restoration("restore-left", same, worse)
     assert "not shown to matter" in finding_on_scale("replace-scale", same)
     assert "makes a difference" in finding_on_scale("replace-scale", worse)
     heads = [{"predicted": 0.9, "entropy_base": 2.0, "entropy_post": 1.9}] * 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,7 +78,7 @@ def behaviour_summary(connection: duckdb.DuckDBPyConnection, model: str) -> Beha
         return None
     edits = ask(
         connection,
-        "SELECT edit_id, label, recipe, is_control, control_id, parameters, weight_error, base_error "
+        "SELECT edit_id, label, recipe, is_control, weight_error, base_error "
         "FROM edited_checkpoints WHERE model_id = $model AND status = 'ready' "
         f"ORDER BY is_control, list_position({list(RECIPES)!r}, recipe) NULLS LAST, label",
         {"model": model},
@@ -109,7 +108,7 @@ def behaviour_summary(connection: duckdb.DuckDBPyConnection, model: str) -> Beha
         kind = "control" if edit["is_control"] else "edit"
         rows.append(Row(edit["edit_id"], edit["label"], kind, edit["weight_error"], cells[edit["edit_id"]]))
     verdicts = _verdicts(columns, cells, contrasts)
-    sentences = _sentences(model, base, edits, verdicts)
+    sentences = _sentences(model, base, edits, verdicts, _gains(connection, model), _mirrors(connection, model))
     on_temperature = findings.finding_on_temperature(temperature)
     return BehaviourSummary(model, base, columns, rows, sentences + ([on_temperature] if on_temperature else []))
 
@@ -139,7 +138,42 @@ def _verdicts(columns: list[Column], cells: dict[str, dict[str, Score]], contras
     return {pair: findings.judge(found) for pair, found in groups.items()}
 
 
-def _sentences(model: str, base: str, edits: list[dict[str, Any]], verdicts: Verdicts) -> list[str]:
+def _gains(connection: duckdb.DuckDBPyConnection, model: str) -> dict[str, list[findings.Gain]]:
+    """What each edit recovers, by the edit's id."""
+    found: dict[str, list[findings.Gain]] = defaultdict(list)
+    for row in ask(
+        connection,
+        "SELECT edit_id, task, gain, ci_low, ci_high, straight_line, straight_line_high, "
+        "coalesce(trained, false) AS trained FROM recovered_gain WHERE model_id = $model ORDER BY task",
+        {"model": model},
+    ):
+        edit, *facts = row.values()
+        found[edit].append(findings.Gain(*facts))
+    return found
+
+
+def _mirrors(connection: duckdb.DuckDBPyConnection, model: str) -> dict[str, list[findings.ControlTest]]:
+    """Each disruptive edit against its mirror control, by the edit's label."""
+    found: dict[str, list[findings.ControlTest]] = defaultdict(list)
+    for row in ask(
+        connection,
+        "SELECT recipe, task, loss, control_loss, q_difference, draws, coalesce(note, '') AS note FROM control_tests "
+        "WHERE model_id = $model AND control = 'mirror' ORDER BY task",
+        {"model": model},
+    ):
+        label, *facts = row.values()
+        found[label].append(findings.ControlTest(*facts))
+    return found
+
+
+def _sentences(
+    model: str,
+    base: str,
+    edits: list[dict[str, Any]],
+    verdicts: Verdicts,
+    gains: Mapping[str, list[findings.Gain]],
+    mirrors: Mapping[str, list[findings.ControlTest]],
+) -> list[str]:
     """One sentence per finding: of training, then of the edits in their recipes' order, of noise at the end."""
     found: list[str] = []
     if (model, base) in verdicts:
@@ -151,8 +185,8 @@ def _sentences(model: str, base: str, edits: list[dict[str, Any]], verdicts: Ver
         compared = findings.Comparisons(
             post=verdicts.get((name, model)),
             base=verdicts.get((name, base)),
-            undone=_against(name, recipe.undoes, edit, edits, verdicts) if recipe.undoes else None,
-            control=_against(edit["control_id"], _NOISE, edit, edits, verdicts) if edit["control_id"] else None,
+            gains=gains.get(name, []),
+            mirror=mirrors.get(edit["label"], []),
         )
         sentence = findings.finding_on_edit(recipe, edit["label"], compared)
         if sentence:
@@ -161,19 +195,3 @@ def _sentences(model: str, base: str, edits: list[dict[str, Any]], verdicts: Ver
 
 
 _NOISE = "noise"
-
-
-def _against(
-    subject: str, recipe: str, edit: dict[str, Any], edits: list[dict[str, Any]], verdicts: Verdicts
-) -> findings.Verdict | None:
-    """The comparison of a subject with what a recipe made in the same scope as an edit; None without one."""
-    scope = _scope(edit)
-    references = [e["edit_id"] for e in edits if e["recipe"] == recipe and _scope(e) == scope]
-    return next((verdicts[subject, r] for r in references if (subject, r) in verdicts), None)
-
-
-def _scope(edit: dict[str, Any]) -> tuple[str, str]:
-    """Matrices and layers of an edit, as comparable texts."""
-    found = edit["parameters"]
-    parameters = json.loads(found) if isinstance(found, str) else found or {}
-    return json.dumps(parameters.get("matrices")), json.dumps(parameters.get("layers"))
