@@ -12,6 +12,7 @@
 | ROTOSCALE_NULL_DRAWS | draws of the simulated null of NF per matrix; 0: the analytic null alone | 0 |
 | ROTOSCALE_NULL_LAYERS | layers that get a simulated null: `all`, or how many, evenly spread | chosen by model size |
 | ROTOSCALE_CONTROL_DRAWS | noise draws that an edit's control consists of | 19 |
+| ROTOSCALE_CIRCUIT_PROMPTS | prompts that circuits are found with: a quick look below 105, in full from there | 35 |
 | ROTOSCALE_FACTOR_GB | size limit of the factor store | 50 |
 | ROTOSCALE_KEEP_EDITS | edited checkpoints kept after scoring: `all`, `none`, or recipe names with commas | by size |
 | ROTOSCALE_SEED | seed of every random draw | 0 |
@@ -99,6 +100,9 @@ class Settings(BaseSettings):
     )
     control_draws: int = Field(
         default=19, validation_alias="ROTOSCALE_CONTROL_DRAWS", ge=1, description="a whole number of at least 1"
+    )
+    circuit_prompts: int = Field(
+        default=35, validation_alias="ROTOSCALE_CIRCUIT_PROMPTS", ge=8, description="a whole number of at least 8"
     )
     factor_gigabytes: float = Field(
         default=50.0, validation_alias="ROTOSCALE_FACTOR_GB", ge=0, description="a number of at least 0"
