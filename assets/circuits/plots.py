@@ -22,7 +22,7 @@ def head_grid(rows: Rows) -> Figure:
     layers, heads = (1 + max(row[name] for row in rows) for name in ("layer", "head"))
     reach = max((abs(row["score"]) for row in rows), default=0) or 1.0
     figure = NewFigure(figsize=(1.6 + 2.2 * len(groups), 2.6), layout="constrained")
-    shown = None
+    shown: Any = None
     panels = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
     for axes, group in zip(panels, groups, strict=True):
         mine = [row for row in rows if row["circuit_group"] == group]
