@@ -23,3 +23,6 @@ CLAIMS = "claims-1"
 PROBE = "probe-2"
 """Of stored texts, attention entropies and similarities: change it whenever the same model and prompts could give
 another result."""
+
+CIRCUIT = "circuit-1"
+"""Change it whenever the same model and prompts could give another circuit, or the same circuit other measures."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from resources.circuits.measures import Row, curve_rows, faithfulness_row, mask_
 from resources.circuits.model import HeadModel
 from resources.circuits.prompts import PromptMaker
 from resources.circuits.settings import CircuitSettings
-from rotoscale.circuits.heads import EVERY_STEP, STEP_OF, Groups, Head
+from rotoscale.circuits.heads import EVERY_STEP, STEP_OF, STEPS, Groups, Head, Step
 from rotoscale.circuits.overlap import overlap
 from rotoscale.circuits.selection import mean_and_error
 from rotoscale.circuits.task import TEMPLATES
@@ -60,10 +60,12 @@ def find_circuit(
     progress: Progress | None = None,
     *,
     model_id: str = "model",
+    tables: Collection[str] = TABLES,
 ) -> CircuitResult:
     """Find and measure the circuit of a loaded transformers model (or of a `HeadModel`, which brings its tokenizer).
 
-    `progress(label, done, total)` is told about long parts; by default the project's own listeners are.
+    `progress(label, done, total)` is told about long parts; by default the project's own listeners are. `tables`
+    narrows what is measured beyond the circuit itself.
 
     Raises CircuitError for a model, tokenizer or number of boxes that the task cannot be put to.
     """
@@ -77,7 +79,7 @@ def find_circuit(
     )
     order = strongest_first(opened, chain)
     name = opened.model_id
-    stages = {
+    stages: dict[str, Callable[[], list[Row]]] = {
         "circuit_stability": lambda: stability_rows(opened, chain, settings, report),
         "circuit_faithfulness": lambda: [faithfulness_row(opened, maker, chain.kept, name, means, settings)],
         "faithfulness_curves": lambda: curve_rows(opened, maker, order, name, means, settings),
@@ -85,16 +87,17 @@ def find_circuit(
         "attention_knockouts": lambda: knockout_rows(opened, maker, settings),
         "circuit_checks": lambda: check_rows(opened, maker, means, settings),
     }
-    tables: dict[str, list[Row]] = {
+    made: dict[str, list[Row]] = {
         "circuit_heads": head_rows(opened, chain),
         "circuit_edges": edge_rows(name, chain, settings),
         "circuit_screens": screen_rows(name, chain),
     }
-    for done, (table, rows) in enumerate(stages.items()):
-        report(f"circuit of {name}: {table.replace('_', ' ')}", done, len(stages))
-        tables[table] = rows()
-    report(f"circuit of {name}", len(stages), len(stages))
-    return CircuitResult(name, chain.kept, order, chain, settings, tables)
+    wanted = [table for table in stages if table in tables]
+    for done, table in enumerate(wanted):
+        report(f"circuit of {name}", done, len(wanted))
+        made[table] = stages[table]()
+    report(f"circuit of {name}", 1, 1)
+    return CircuitResult(name, chain.kept, order, chain, settings, made)
 
 
 def own_means(model: HeadModel, maker: PromptMaker, settings: CircuitSettings) -> Means:
@@ -134,6 +137,7 @@ def head_rows(model: HeadModel, chain: Chain) -> list[Row]:
                     "candidate": head in scored.candidates,
                     "needed": need.gain if need else None,
                     "kept": head in chain.kept[group],
+                    "prompt_scores": None if i is None else scored.probability[i].tolist(),
                 }
             )
     return rows
@@ -160,17 +164,23 @@ def edge_rows(model_id: str, chain: Chain, settings: CircuitSettings) -> list[Ro
                 "probability_score": probability,
                 "logit_score": float(edge.logit.double().mean()),
                 "screened": edge.screened,
+                "prompt_scores": None if edge.screened else edge.probability.tolist(),
             }
         )
     return rows
 
 
 def screen_rows(model_id: str, chain: Chain) -> list[Row]:
-    """Rows of `circuit_screens`: the audit of each step that was screened, and how many prompts and candidates."""
+    """Rows of `circuit_screens`: each step's prompts and candidates, and its audit where it was screened.
+
+    A step of the chain that was not taken has a row that says why; direct steps that were not taken have none.
+    """
     rows: list[Row] = []
     for step in EVERY_STEP:
         scored = chain.scored.get(step.group)
         if scored is None:
+            if step in STEPS:
+                rows.append(_not_taken(model_id, step, chain))
             continue
         audit = scored.audit
         best = float(scored.probability.mean(1).min()) if scored.heads else None
@@ -191,6 +201,23 @@ def screen_rows(model_id: str, chain: Chain) -> list[Row]:
             }
         )
     return rows
+
+
+def _not_taken(model_id: str, step: Step, chain: Chain) -> Row:
+    return {
+        "model_id": model_id,
+        "circuit_group": step.group,
+        "n_prompts": chain.n_prompts,
+        "n_candidates": 0,
+        "n_kept": 0,
+        "best_score": None,
+        "n_senders": 0,
+        "n_exact": 0,
+        "n_audited": 0,
+        "rank_correlation": None,
+        "estimated_misses": None,
+        "reason": chain.reason,
+    }
 
 
 def stability_rows(model: HeadModel, chain: Chain, settings: CircuitSettings, report: Progress) -> list[Row]:

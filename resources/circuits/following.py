@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -52,10 +53,12 @@ def follow_circuit(
     progress: Progress | None = None,
     *,
     own: CircuitResult | None = None,
+    tables: Collection[str] = TABLES,
 ) -> FollowResult:
     """Run the base's circuit in a descendant, and exchange its heads between the two.
 
-    `own` is the descendant's own circuit, found with the same settings; with it the two are compared.
+    `own` is the descendant's own circuit, found with the same settings; with it the two are compared. `tables` narrows
+    what is made; gains need the masks of the circuit in its own model, among the circuit's tables.
 
     Raises CircuitError when the models have different tokenizers or layouts of heads.
     """
@@ -66,28 +69,29 @@ def follow_circuit(
         descendant.tokenizer, n_boxes=settings.n_boxes, context=descendant.context, device=descendant.device
     )
     means = own_means(descendant, maker, settings)
-    label, stages = f"circuit of {base.model_id} in {descendant.model_id}", 5
-    tables: dict[str, list[Row]] = {}
-    report(label, 0, stages)
-    tables["circuit_faithfulness"] = [
-        faithfulness_row(descendant, maker, circuit.groups, base.model_id, means, settings)
-    ]
-    report(label, 1, stages)
-    tables["faithfulness_curves"] = curve_rows(descendant, maker, circuit.order, base.model_id, means, settings)
-    report(label, 2, stages)
-    tables["circuit_edges"] = _edges(circuit, descendant, maker, means, settings)
-    report(label, 3, stages)
-    tables["component_masks"] = mask_rows(descendant, maker, circuit.groups, base.model_id, settings)
-    tables["component_gains"] = gain_rows(circuit.tables["component_masks"], tables["component_masks"])
-    report(label, 4, stages)
-    tables["cross_model_patching"] = [
-        row
-        for recipient, donor in ((base, descendant), (descendant, base))
-        for row in cross_rows(circuit, recipient, donor, maker, settings)
-    ]
-    tables["circuit_overlap"] = overlap_rows(circuit, own, settings) if own else []
-    report(label, stages, stages)
-    return FollowResult(base.model_id, descendant.model_id, tables)
+    made: dict[str, list[Row]] = {}
+    stages: dict[str, Callable[[], list[Row]]] = {
+        "circuit_faithfulness": lambda: [
+            faithfulness_row(descendant, maker, circuit.groups, base.model_id, means, settings)
+        ],
+        "faithfulness_curves": lambda: curve_rows(descendant, maker, circuit.order, base.model_id, means, settings),
+        "circuit_edges": lambda: _edges(circuit, descendant, maker, means, settings),
+        "component_masks": lambda: mask_rows(descendant, maker, circuit.groups, base.model_id, settings),
+        "component_gains": lambda: gain_rows(circuit.tables["component_masks"], made["component_masks"]),
+        "cross_model_patching": lambda: [
+            row
+            for recipient, donor in ((base, descendant), (descendant, base))
+            for row in cross_rows(circuit, recipient, donor, maker, settings)
+        ],
+        "circuit_overlap": lambda: overlap_rows(circuit, own, settings) if own else [],
+    }
+    label = f"circuit of {base.model_id} in {descendant.model_id}"
+    wanted = [table for table in stages if table in tables]
+    for done, table in enumerate(wanted):
+        report(label, done, len(wanted))
+        made[table] = stages[table]()
+    report(label, 1, 1)
+    return FollowResult(base.model_id, descendant.model_id, made)
 
 
 def _edges(

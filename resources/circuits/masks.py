@@ -87,8 +87,8 @@ def learn_mask(
     """
     import torch
 
-    if not group:
-        return ()
+    if len(group) < 2:  # one head leaves nothing to learn but whether it carries anything
+        return max([(), tuple(group)], key=lambda heads: _accuracy(model, validation, heads)) if group else ()
     mask = torch.ones(len(group), device=model.device, requires_grad=True)
     optimizer = torch.optim.Adam([mask], lr=RATE)
     rng = random.Random(f"mask {seed}")

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from resources.circuits.settings import CircuitSettings
 
 Row = dict[str, Any]
-COMPLETENESS_DRAWS = 10
 _HALF = 0.5
 
 
@@ -90,18 +89,18 @@ def faithfulness_row(
             "n_prompts": n,
             "accuracy_full_by_box": by_box(whole_right, prompts.queried, maker.n_boxes),
             "accuracy_circuit_by_box": by_box(right, prompts.queried, maker.n_boxes),
-        } | _completeness(runs, groups, circuit, rng)
+        } | _completeness(runs, groups, circuit, rng, settings.completeness_draws)
     return row
 
 
 def _completeness(
-    runs: CircuitRuns, groups: Groups, circuit: frozenset[Component], rng: random.Random
+    runs: CircuitRuns, groups: Groups, circuit: frozenset[Component], rng: random.Random, draws: int
 ) -> dict[str, float | None]:
     """`|F(C \\ K) - F(M \\ K)|`: mean over random halves K of the circuit, and the largest over whole groups."""
     if not circuit:
         return {"completeness_random": None, "completeness_groups": None}
     ordered = sorted(circuit)
-    halves = [frozenset(rng.sample(ordered, max(1, round(_HALF * len(ordered))))) for _ in range(COMPLETENESS_DRAWS)]
+    halves = [frozenset(rng.sample(ordered, max(1, round(_HALF * len(ordered))))) for _ in range(draws)]
     whole = [frozenset(Component(POSITION_OF[name], head) for head in heads) for name, heads in groups.items() if heads]
     removed = halves + whole
     inside = runs.accuracy(runs.circuits([circuit - out for out in removed]))

@@ -29,6 +29,8 @@ class CircuitSettings:
     """For minimality."""
     faithfulness_prompts: int = 500
     mean_prompts: int = 500
+    completeness_draws: int = 10
+    """Random halves of the circuit that are left out of circuit and model; each costs whole forward passes."""
     curve_prompts: int = 56
     curve_draws: int = FEW_DRAWS
     percentages: tuple[int, ...] = PERCENTAGES
@@ -63,17 +65,18 @@ class CircuitSettings:
 QUICK = CircuitSettings(
     prompts=35,
     accuracy_prompts=42,
-    faithfulness_prompts=105,
-    mean_prompts=105,
+    faithfulness_prompts=70,
+    mean_prompts=70,
+    completeness_draws=2,
     curve_prompts=14,
     curve_draws=3,
     percentages=(5, 10, 25, 50, 75, 100),
     edge_estimates=False,
     resamples=1,
     resample_prompts=28,
-    mask_prompts=84,
+    mask_prompts=42,
     mask_test_prompts=21,
-    patch_prompts=49,
+    patch_prompts=35,
     knockout_prompts=14,
     draws=19,
     bootstrap=100,

@@ -1,0 +1,78 @@
+"""The asset `circuit_faithfulness`: what the base's circuit, and the model's own, do inside a model."""
+
+import dagster as dg
+
+from assets.circuits import plots
+from assets.circuits.work import Tables, circuit_of, head_model, metadata, nothing, or_reason, settings_of
+from assets.groups import its_base, tables_of
+from assets.materializing import WorkspaceResource, dashboard_link, materializing, spec
+from assets.structure.plots import image
+from resources.workspace import Workspace
+
+NAME = "circuit_faithfulness"
+
+
+@dg.multi_asset(
+    specs=[
+        spec(
+            NAME,
+            "circuits",
+            "How faithfully the base's circuit does the job in this model, beside random circuits, and its own.",
+            "torch",
+        )
+    ],
+)
+def circuit_faithfulness(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
+    """Run circuits inside one model."""
+    with materializing(context, workspace, NAME) as run:
+        rows, reason = run_in(run.space, run.model)
+        run.write(rows)
+    curves = rows["faithfulness_curves"]
+    return run.result(
+        NAME,
+        {
+            **metadata(rows, reason, tables_of(NAME)),
+            **({"curves": image(plots.curves(curves))} if curves else {}),
+            "dashboard": dashboard_link("circuits", run.model),
+            "rows": run.table_path(NAME),
+        },
+    )
+
+
+def run_in(space: Workspace, model_id: str) -> tuple[Tables, str]:
+    """Rows of the faithfulness of circuits in one model, and why there are none if so.
+
+    An unrelated model has no circuit of its own here: it is the control of the base's.
+    """
+    entry = space.registry.model(model_id)
+    (base_id,) = its_base(entry)
+
+    def work() -> Tables:
+        from resources.circuits.finding import own_means
+        from resources.circuits.following import follow_circuit
+        from resources.circuits.measures import curve_rows, faithfulness_row
+        from resources.circuits.prompts import PromptMaker
+
+        settings = settings_of(space)
+        made = nothing(NAME)
+        with head_model(space, model_id) as model:
+            own = None if entry.role == "unrelated" else circuit_of(space, model)
+            if own is not None:
+                maker = PromptMaker(
+                    model.tokenizer, n_boxes=settings.n_boxes, context=model.context, device=model.device
+                )
+                means = own_means(model, maker, settings)
+                made[NAME].append(faithfulness_row(model, maker, own.groups, model_id, means, settings))
+                if entry.role == "base":
+                    made["faithfulness_curves"] = curve_rows(model, maker, own.order, model_id, means, settings)
+                    return made
+            wanted = [NAME, "faithfulness_curves", *(["circuit_edges", "circuit_overlap"] if own else [])]
+            with head_model(space, base_id) as base:
+                found = follow_circuit(circuit_of(space, base), base, model, settings, own=own, tables=wanted).tables
+        made[NAME] += found[NAME]
+        made["faithfulness_curves"] = found["faithfulness_curves"]
+        made["followed_edges"] = found.get("circuit_edges", [])
+        made["circuit_overlap"] = found.get("circuit_overlap", [])
+        return made
+
+    return or_reason(NAME, work)

@@ -1,0 +1,213 @@
+"""Circuits: the attention heads that do entity tracking in a base, and what became of them in its descendants."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import circuit_frames, colours, parts, queries, state, text
+from dashboard.figures import circuits, score
+from dashboard.parts import meaning
+
+TITLE = "Circuits"
+ICON = ":material/hub:"
+ORDER = 45
+URL = "circuits"
+OPENS_MODEL = True
+
+ABLATIONS = ("mean", "counterfactual")
+LOOK = "Materialize `circuits`, `circuit_faithfulness`, `component_masks` and `cross_model_patching`, or run "
+
+
+def show() -> None:
+    """Draw the page; parts with choices of their own are fragments, so that a choice redraws that part alone."""
+    st.header("Circuits", anchor=False)
+    known = queries.in_circuits(parts.source()).assign(is_floor=False)
+    pair = parts.choose_pair(known, offer_floor=False)
+    if pair is None:
+        parts.nothing("No circuits yet", f"{LOOK}`rotoscale circuit MODEL` for a look of its own.", link=text.dagster())
+        return
+    model, base = pair
+    heads = queries.circuit_heads(parts.source(), base)
+    steps = queries.circuit_steps(parts.source(), base)
+    if heads.empty:
+        reasons = steps["reason"].dropna().unique()
+        parts.nothing("No head was scored", "; ".join(map(text.code, reasons)) or "See the run in Dagster.")
+    else:
+        _heads(heads, steps)
+        _graph(heads, steps, model, base)
+    _faithfulness(model, base)
+    _masks(model, base)
+    _exchange(model, base)
+    _robustness(model, base)
+
+
+@st.fragment
+def _heads(heads: pd.DataFrame, steps: pd.DataFrame) -> None:
+    st.subheader("Heads", anchor=False, help=meaning("score", "circuit_heads"))
+    groups = [group for group in circuit_frames.GROUPS if group in set(heads["circuit_group"])]
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    group = state.select("Step", groups, "step", names=lambda g: circuit_frames.GROUPS[g], where=left)
+    models = list(dict.fromkeys(heads["model_id"]))
+    picked = state.several("Models", models, "shown", default=models[:8], names=text.short, where=right)
+    shown = heads[(heads["circuit_group"] == group) & heads["model_id"].isin(picked)]
+    if shown.empty:
+        parts.nothing("Nothing to draw", "This step was not taken in the models picked, or none is picked.")
+    else:
+        present = [model for model in picked if model in set(shown["model_id"])]
+        parts.figure(
+            circuits.head_grids(shown, present, parts.theme()), "circuit-heads", shown,
+            alt="Score of every head by layer, a tile per model on one colour scale",
+        )  # fmt: skip
+        st.caption(
+            "Relative change of the right object's probability when the head's path is patched; blue takes it away. "
+            "Dots mark heads of the circuit."
+        )
+    with st.expander("Every step of every model"):
+        parts.table(
+            steps, "circuit-steps", of="circuit_screens",
+            order=["model_id", "circuit_group", "n_candidates", "n_kept", "best_score", "n_prompts", "n_senders",
+                   "n_exact", "rank_correlation", "estimated_misses", "reason"],
+        )  # fmt: skip
+
+
+def _graph(heads: pd.DataFrame, steps: pd.DataFrame, model: str, base: str) -> None:
+    st.subheader("The circuit", anchor=False, help=meaning("probability_score", "circuit_edges"))
+    kept = circuit_frames.kept(heads, base)
+    before = queries.circuit_edges(parts.source(), base)
+    after = before if model == base else queries.followed_edges(parts.source(), model, base)
+    st.markdown(f"The circuit of {text.code(base)}" + ("" if model == base else f" as it is in {text.code(model)}"))
+    for line in circuit_frames.empty_groups(steps, base):
+        st.caption(line)
+    edges = circuit_frames.compared(before, after)
+    if kept.empty or edges.empty:
+        parts.nothing("No graph to draw", "The circuit has no heads, or its edges were not measured in this model.")
+        return
+    parts.figure(
+        circuits.graph(kept, edges, parts.theme()), "circuit-graph", edges,
+        alt="Heads of the circuit by group, edges between them as wide as they are strong",
+    )  # fmt: skip
+    st.caption(
+        f"Read from left to right; at most {circuits.MOST_EDGES} edges, the strongest. Coloured edges differ from the "
+        "base's by more than two standard errors and by at least 0.02."
+    )
+
+
+@st.fragment
+def _faithfulness(model: str, base: str) -> None:
+    st.subheader("Faithfulness", anchor=False, help=meaning("faithfulness", "circuit_faithfulness"))
+    data = queries.faithfulness(parts.source(), base)
+    if data.empty:
+        parts.nothing("Not measured yet", "Materialize `circuit_faithfulness`.")
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**Accuracy of the base's circuit in each model**", help=meaning("accuracy_random"))
+        dots = circuit_frames.faithfulness_dots(data, base)
+        parts.figure(
+            score.dots(dots, guides=False), "circuit-faithfulness", dots,
+            alt="Accuracy of the whole model, of the circuit, and of random circuits, a line per model",
+        )  # fmt: skip
+        st.caption("Whiskers are one standard error; of random circuits their middle 95 % stands in the table below.")
+    with right:
+        st.markdown("**f of the strongest heads**", help=meaning("f", "faithfulness_curves"))
+        curves = queries.faithfulness_curves(parts.source(), base)
+        ablation = state.segments(
+            "Other heads are replaced by their", ABLATIONS, "ablation", help=meaning("ablation", "faithfulness_curves")
+        )
+        shown = curves[curves["ablation"] == ablation]
+        if shown["f"].notna().any():
+            models = list(dict.fromkeys(shown["model_id"]))
+            parts.figure(
+                circuits.curves(shown, colours.assigned(models), model), "faithfulness-curves", shown,
+                alt="f by the number of heads kept, a line per model, with the band of random heads",
+            )  # fmt: skip
+            st.caption(f"Shaded: as many random heads in {text.code(model)}.")
+        else:
+            parts.nothing("No curves", "They come with `circuit_faithfulness`.")
+    parts.table(
+        data, "circuit-faithfulness", of="circuit_faithfulness",
+        order=["model_id", "circuit_model_id", "accuracy_full", "accuracy_circuit", "accuracy_random",
+               "accuracy_random_low", "accuracy_random_high", "p_value", "faithfulness", "f", "f_counterfactual",
+               "completeness_random", "completeness_groups", "n_heads", "n_prompts"],
+    )  # fmt: skip
+    boxes = queries.by_box(parts.source(), base)
+    if len(boxes):
+        with st.expander("By the position of the queried box"):
+            parts.table(boxes, "circuit-boxes")
+
+
+def _masks(model: str, base: str) -> None:
+    st.subheader("What each group carries", anchor=False, help=meaning("desideratum", "component_masks"))
+    data = queries.masks(parts.source(), base)
+    data = data[data["model_id"].isin([model, base])]
+    if data.empty:
+        parts.nothing("No masks", "They are learned by `component_masks` for groups that have heads.")
+        return
+    dots = circuit_frames.mask_dots(data, model, base)
+    parts.figure(
+        score.dots(dots, guides=False), "component-masks", data,
+        alt="Accuracy of the learned masks in base and descendant beside random masks, a tile per kind of information",
+    )  # fmt: skip
+    st.caption(
+        "How often the object is named that follows if this kind of information comes from another prompt. "
+        "Controls are random masks of the same size in the same layers, the mean of their draws."
+    )
+    with st.expander("Masks as a table"):
+        parts.table(
+            data, "component-masks-table", of="component_masks",
+            order=["model_id", "circuit_group", "desideratum", "heads", "accuracy", "accuracy_low", "accuracy_high",
+                   "accuracy_random", "accuracy_random_high", "p_value", "n_prompts"],
+        )  # fmt: skip
+
+
+def _exchange(model: str, base: str) -> None:
+    st.subheader("Heads exchanged with the base", anchor=False, help=meaning("accuracy_patched"))
+    data = queries.exchanges(parts.source(), model)
+    if data.empty:
+        what = "A base has nobody to exchange with; pick a descendant." if model == base else "No heads were exchanged."
+        parts.nothing("Nothing exchanged", what)
+        return
+    dots = circuit_frames.exchange_dots(data, base)
+    parts.figure(
+        score.dots(dots, guides=False), "cross-model-patching", data,
+        alt="Accuracy with the other model's heads, group by group and both ways, beside random heads",
+    )  # fmt: skip
+    st.caption(
+        "Each tile is one model run with the other's heads, group by group. Controls are as many random heads of the "
+        "donor in the same layers, the mean of their draws."
+    )
+
+
+def _robustness(model: str, base: str) -> None:
+    st.subheader("How sure", anchor=False)
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**Own circuit against the base's**", help=meaning("jaccard", "circuit_overlap"))
+        overlaps = queries.overlaps(parts.source(), base)
+        if overlaps.empty:
+            parts.nothing("Not compared yet", "Descendants' own circuits are compared by `circuit_faithfulness`.")
+        else:
+            parts.table(
+                overlaps, "circuit-overlap", of="circuit_overlap",
+                order=["model_id", "what", "precision", "recall", "jaccard", "jaccard_low", "jaccard_high"],
+            )  # fmt: skip
+    with right:
+        st.markdown("**The search done again**", help=meaning("jaccard_heads", "circuit_stability"))
+        stability = queries.stability(parts.source(), base)
+        if stability.empty:
+            parts.nothing("Not repeated yet", "It comes with `circuits`.")
+        else:
+            parts.table(
+                stability, "circuit-stability", of="circuit_stability",
+                order=["model_id", "resample", "jaccard_heads", "jaccard_edges", "n_heads", "n_edges"],
+            )  # fmt: skip
+    data = queries.knockouts(parts.source(), model)
+    if len(data):
+        st.markdown("**Attention knocked out**", help=meaning("probability_change", "attention_knockouts"))
+        data = data.assign(pair=data["query_position"].fillna("") + " sees no " + data["key_position"].fillna(""))
+        pairs = list(dict.fromkeys(data["pair"]))
+        parts.figure(
+            circuits.knockouts(data, colours.assigned(pairs)), "attention-knockouts", data,
+            alt="Change of the right object's probability by layer, a line per pair of positions",
+        )  # fmt: skip
