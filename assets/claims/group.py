@@ -11,7 +11,7 @@ from resources.workspace import Workspace
 from rotoscale import versions
 
 READ = (
-    "checkpoints", "scale_statistics", "agreement", "edited_checkpoints", "evaluation_scores", "control_tests",
+    "checkpoints", "scale_statistics", "agreement", "edited_checkpoints", "evaluation_scores", "control_draws",
     "recovered_gain", "equivalence", "temperature_test", "divergence", "lineage", "circuits", "circuit_faithfulness",
     "component_masks", "cross_model_patching",
 )  # fmt: skip

@@ -31,6 +31,8 @@ MATCHED = 1.5
 
 MIRROR, NOISE = "mirror", "noise"
 
+FLOOR = "edit and control are both worse than the base, or the post model has no score that could fall"
+
 
 @dataclass(frozen=True)
 class _Break:
@@ -59,14 +61,17 @@ def rule(evidence: Evidence) -> Verdict:
         Rows("evaluation_contrasts", {"model_id": evidence.model_id, "relation": "edit against post"}),
     )
     disruptive = [name for name, recipe in RECIPES.items() if recipe.needs_control]
-    rows = [
+    stored = [
         row
         for row in evidence.rows("control_tests", model_id=evidence.model_id)
-        if any(is_made_by(row["recipe"], name) for name in disruptive) and number(row, "p_difference") is not None
+        if any(is_made_by(row["recipe"], name) for name in disruptive)
     ]
+    rows = [row for row in stored if number(row, "p_difference") is not None]
     mirrors = [row for row in rows if row["control"] == MIRROR]
     if not mirrors:
-        return not_tested("no disruptive edit was held against draws of its mirror control", rests_on)
+        notes = dict.fromkeys(str(row["note"]) for row in stored if row["control"] == MIRROR and row.get("note"))
+        why = "".join(f" ({note})" for note in notes)
+        return not_tested(f"no disruptive edit was held against draws of its mirror control{why}", rests_on)
     breaks = [_Break(row, _collapsed(evidence, row), _at_floor(evidence, row)) for row in mirrors]
     q_values = benjamini_hochberg([number(one.row, "p_difference") for one in breaks])
     breaks = [
@@ -108,7 +113,7 @@ def _text(
     rows: list[Row],
 ) -> str:
     if not above:
-        return f"at a floor: on none of {len(breaks)} tests is there a score that could fall"
+        return f"at a floor in all {len(breaks)} tests: {FLOOR}"
     text = (
         f"disrupting one side makes the score collapse in {len(collapsed)} of {len(above)} tests (edits by tasks), and "
         f"in {len(worse)} of these more than the mirror control, the post model with vectors of as much noise"
@@ -116,7 +121,7 @@ def _text(
     if as_bad:
         text += f"; in {len(as_bad)} the control collapses as well, so that the collapse is no evidence of a rotation"
     if len(above) < len(breaks):
-        text += f"; {len(breaks) - len(above)} more are at a floor"
+        text += f"; {len(breaks) - len(above)} more are at a floor ({FLOOR})"
     noise = [row for row in rows if row["control"] == NOISE]
     if noise:
         lost = [q for q in benjamini_hochberg([number(row, "p_difference") for row in noise]) if q is not None]
@@ -158,8 +163,11 @@ def _collapsed(evidence: Evidence, row: Row) -> bool:
 
 
 def _at_floor(evidence: Evidence, row: Row) -> bool:
-    """Whether there is nothing to lose: the test says so, or the post model's score is not above zero."""
-    if "floor" in str(row.get("note") or ""):
+    """Whether nothing can be told: by the test's own note, or because the post model's score is not above zero.
+
+    A test with numbers has a note where edit and control have both fallen below the base.
+    """
+    if row.get("note"):
         return True
     scores = [
         found
@@ -197,8 +205,8 @@ CLAIM = Claim(
     "0.05), in most tests of an edit on a task.",
     refuted_by="A collapse in most tests that is no worse than the mirror control's: not shown to exceed it, and the "
     "control loses at least half as much.",
-    otherwise="Undecided at a floor, where the post model has no score that could fall, and wherever there is no "
-    "collapse; not tested without draws of the mirror control.",
+    otherwise="Undecided at a floor, where edit and control are both worse than the base or the post model has no "
+    "score that could fall, and wherever there is no collapse; not tested without draws of the mirror control.",
     rule_version="1",
     tables=("control_tests", "evaluation_contrasts", "evaluation_scores", "edited_checkpoints"),
     needs=("control_tests",),

@@ -261,7 +261,7 @@ def test_hc4_floors_are_undecided() -> None:
     found = judge("HC4", **disruption(nothing_to_lose, -5.1, 0.6))
     assert found.verdict == UNDECIDED
     assert "at a floor" in found.reason
-    noted = judge("HC4", **disruption(TASKS, -5.1, 0.6, note="both at a floor"))
+    noted = judge("HC4", **disruption(TASKS, -5.1, 0.6, note="edit and control are both worse than the base"))
     assert (noted.verdict, "at a floor" in noted.reason) == (UNDECIDED, True)
 
 
