@@ -36,7 +36,11 @@ def empty_groups(steps: pd.DataFrame, model_id: str) -> Iterator[str]:
     """A line for each step that found no head, with its best rejected score."""
     for row in steps[(steps["model_id"] == model_id) & ~(steps["n_kept"] > 0)].itertuples():
         name = GROUPS.get(row.circuit_group, text.code(row.circuit_group))
-        best = "not looked for" if pd.isna(row.best_score) else f"best rejected score {text.number(row.best_score)}"
+        best = (
+            "no head could be scored"
+            if pd.isna(row.best_score)
+            else f"best rejected score {text.number(row.best_score)}"
+        )
         yield f"{name}: empty: {best}. {text.code(row.reason, 200) if row.reason else ''}"
 
 

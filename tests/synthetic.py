@@ -17,6 +17,7 @@ import numpy as np
 
 from assets.groups import contract
 from resources.warehouse import Published, TableStore, publish
+from tests.synthetic_circuits import circuit_rows
 
 TABLES = contract()
 
@@ -93,7 +94,7 @@ def large(
             method = methods[i % 4]
             suffix = "" if i < 4 else f"-{i // 4 + 1}"
             models.append(Model(f"{family}-{method}{suffix}", family, method, base))
-    return write(folder, models, shape, progress=progress)
+    return write(folder, models, shape, progress=progress, circuits=False)
 
 
 def write(
@@ -102,6 +103,7 @@ def write(
     shape: Shape,
     *,
     edits: bool = True,
+    circuits: bool = True,
     progress: Callable[[str], None] = lambda model_id: None,
 ) -> Published:
     """Write and publish `models` under `folder` (`tables/` and `published/`); same arguments, same numbers."""
@@ -116,6 +118,8 @@ def write(
                 rows |= _behaviour(model, shape, random)
             if model.role == "descendant":
                 rows |= _claims(model, number)
+            if circuits:
+                rows |= circuit_rows(model.id, model.base, model.role, np.random.default_rng([1, number]))
         for table, content in rows.items():
             store.write(table, f"{number:04d}", content, run_id=run_id, code_version=CODE_VERSION)
         progress(model.id)

@@ -60,13 +60,15 @@ def circuit(model: str, others: tuple[str, ...], json_file: Path | None, prompts
     from command_line.running import bar, open_workspace
     from resources.circuits.finding import find_circuit
     from resources.circuits.following import follow_circuit
+    from resources.circuits.opening import require_task
     from resources.circuits.sizes import circuit_settings
 
     space = open_workspace()
     known = circuit_settings(prompts or space.settings.circuit_prompts, space.settings.seed)
     settings = replace(known, n_boxes=boxes)
-    name, location = _locate(space, model, None)
-    followed = [_locate(space, other, location) for other in others]
+    (name, location), *followed = _locate_all(space, [model, *others])
+    for other_name, other_location in followed:  # what shows without reading weights, before long work
+        require_task(other_name, other_location, settings)
     tables: Tables = {}
     with bar(show.errors()), _open(space, name, location, settings) as base:
         found = find_circuit(base, settings=settings)
@@ -85,6 +87,24 @@ def circuit(model: str, others: tuple[str, ...], json_file: Path | None, prompts
         from resources.atomic import write_text
 
         write_text(json_file.absolute(), json.dumps(_plain(tables), indent=1, allow_nan=False) + "\n")
+
+
+def _locate_all(space: Workspace, texts: list[str]) -> list[tuple[str, Location]]:
+    """Names and places of the models, all of them different; the first is the one that adapters stand on."""
+    from rotoscale.errors import RotoscaleError
+
+    found = [_locate(space, texts[0], None)]
+    for text in texts[1:]:
+        name, location = _locate(space, text, found[0][1])
+        if any(location == other for _, other in found):
+            raise RotoscaleError(f"{text} is the model itself or stands there twice; give --in other models")
+        used = {known for known, _ in found}
+        number = 2
+        unique = name
+        while unique in used:
+            unique, number = f"{name}-{number}", number + 1
+        found.append((unique, location))
+    return found
 
 
 def _locate(space: Workspace, text: str, base: Location | None) -> tuple[str, Location]:

@@ -6,22 +6,6 @@ own catalogue or from `quantities.py`, never from a caller. Rows that compare a 
 floor) are left out of comparisons unless the pair is named, and forgotten models out of every list but `models`.
 """
 
-from dashboard.queries.circuits import (
-    by_box,
-    circuit_edges,
-    circuit_heads,
-    circuit_steps,
-    exchanges,
-    faithfulness,
-    faithfulness_curves,
-    followed_edges,
-    in_circuits,
-    knockouts,
-    masks,
-    overlaps,
-    stability,
-)
-from dashboard.queries.claims import findings, rests_on, sentences, verdicts
 from dashboard.queries.edits import contrasts, edits, evaluated, generations, scores, similarity, temperature
 from dashboard.queries.families import by_layer, model_scores, overall, summary
 from dashboard.queries.matrices import (
@@ -37,52 +21,33 @@ from dashboard.queries.matrices import (
     spectra,
 )
 from dashboard.queries.registry import coverage, materialized, models, most_changed, pairs, published
-from resources.warehouse.summaries import WORDS
 
 __all__ = [
     "BANDS",
     "POINTS",
-    "WORDS",
     "bands",
-    "by_box",
     "by_layer",
     "cell",
-    "circuit_edges",
-    "circuit_heads",
-    "circuit_steps",
     "contrasts",
     "coverage",
     "diagonals",
     "edits",
     "evaluated",
-    "exchanges",
     "experts",
-    "faithfulness",
-    "faithfulness_curves",
-    "findings",
-    "followed_edges",
     "generations",
     "grid",
-    "in_circuits",
-    "knockouts",
     "levels",
-    "masks",
     "materialized",
     "model_scores",
     "models",
     "most_changed",
     "overall",
-    "overlaps",
     "pairs",
     "picture",
     "published",
-    "rests_on",
     "scores",
-    "sentences",
     "similarity",
     "spectra",
-    "stability",
     "summary",
     "temperature",
-    "verdicts",
 ]

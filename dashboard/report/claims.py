@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from dashboard import assemble, queries, text
+from dashboard import assemble, text
+from dashboard.queries import claims as queries
 from dashboard.report.sheet import Sheet
 from dashboard.source import Source
 

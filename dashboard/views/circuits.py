@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import circuit_frames, colours, parts, queries, state, text
+from dashboard import circuit_frames, colours, parts, state, text
 from dashboard.figures import circuits, score
 from dashboard.parts import meaning
+from dashboard.queries import circuits as queries
 
 TITLE = "Circuits"
 ICON = ":material/hub:"
@@ -126,7 +127,7 @@ def _faithfulness(model: str, base: str) -> None:
         else:
             parts.nothing("No curves", "They come with `circuit_faithfulness`.")
     parts.table(
-        data, "circuit-faithfulness", of="circuit_faithfulness",
+        data, "circuit-faithfulness-table", of="circuit_faithfulness",
         order=["model_id", "circuit_model_id", "accuracy_full", "accuracy_circuit", "accuracy_random",
                "accuracy_random_low", "accuracy_random_high", "p_value", "faithfulness", "f", "f_counterfactual",
                "completeness_random", "completeness_groups", "n_heads", "n_prompts"],

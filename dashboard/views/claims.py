@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import assemble, colours, parts, queries, state, text
+from dashboard import assemble, colours, parts, state, text
+from dashboard.queries import claims as queries
+from resources.warehouse.summaries import WORDS
 
 TITLE = "Claims"
 ICON = ":material/gavel:"
@@ -57,7 +59,7 @@ def _filters(found: pd.DataFrame) -> pd.DataFrame:
     picked = state.several(
         "Families", families, "families", default=families[:FIRST_SHOWN], names=text.short, where=one
     )
-    words = [word for word in queries.WORDS if word in set(found["verdict"])]
+    words = [word for word in WORDS if word in set(found["verdict"])]
     verdicts = state.several("Verdicts", words, "verdicts", placeholder="all", where=two)
     claims = state.several(
         "Claims", list(dict.fromkeys(found["claim"])), "claims", placeholder="all", names=text.short, where=three

@@ -246,6 +246,7 @@ def stability_rows(model: HeadModel, chain: Chain, settings: CircuitSettings, re
                 "n_edges": len(again.kept_edges(settings)),
             }
         )
+    report(f"stability of the circuit of {model.model_id}", 1, 1)
     return rows
 
 

@@ -90,7 +90,9 @@ def _spoil(store: TableStore) -> None:
     strange = (math.nan, math.inf, -math.inf, None)
     for table in ("scale_statistics", "rotation_statistics", "evaluation_scores", "evaluation_contrasts",
                   "attention_temperature", "representation_similarity", "decompositions", "tensor_changes",
-                  "edited_checkpoints", "generations", "coverage", "claims"):  # fmt: skip
+                  "edited_checkpoints", "generations", "coverage", "circuit_heads", "circuit_edges", "followed_edges",
+                  "circuit_screens", "circuit_faithfulness", "faithfulness_curves", "component_masks",
+                  "cross_model_patching", "circuit_overlap", "attention_knockouts", "claims"):  # fmt: skip
         for key in store.models(table):
             rows = store.read(table, key)
             for i, row in enumerate(rows):
