@@ -99,7 +99,7 @@ def test_report_and_command_line_say_the_stored_sentences(small: Path, tmp_path:
 
 
 def test_a_verdict_rests_on_no_table_but_those_of_the_file(small: Path) -> None:
-    from dashboard import queries
+    from dashboard.queries import claims as queries
 
     path = latest(small / "published")
     assert path
