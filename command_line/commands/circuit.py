@@ -60,24 +60,26 @@ def circuit(model: str, others: tuple[str, ...], json_file: Path | None, prompts
     from command_line.running import bar, open_workspace
     from resources.circuits.finding import find_circuit
     from resources.circuits.following import follow_circuit
-    from resources.circuits.opening import require_task
+    from resources.circuits.opening import require_alike, require_task
     from resources.circuits.sizes import circuit_settings
 
     space = open_workspace()
     known = circuit_settings(prompts or space.settings.circuit_prompts, space.settings.seed)
     settings = replace(known, n_boxes=boxes)
     (name, location), *followed = _locate_all(space, [model, *others])
-    for other_name, other_location in followed:  # what shows without reading weights, before long work
-        require_task(other_name, other_location, settings)
+    require_task(name, location, settings)
+    for other in followed:  # what shows without reading weights, before long work
+        require_task(*other, settings)
+        require_alike((name, location), other)
     tables: Tables = {}
     with bar(show.errors()), _open(space, name, location, settings) as base:
         found = find_circuit(base, settings=settings)
         _add(tables, found.tables)
         for other_name, other_location in followed:
-            with _open(space, other_name, other_location, settings) as other:
-                own = find_circuit(other, settings=settings, tables=("circuit_faithfulness", "circuit_checks"))
+            with _open(space, other_name, other_location, settings) as opened:
+                own = find_circuit(opened, settings=settings, tables=("circuit_faithfulness", "circuit_checks"))
                 _add(tables, own.tables)
-                rows = follow_circuit(found, base, other, settings, own=own).tables
+                rows = follow_circuit(found, base, opened, settings, own=own).tables
             rows["followed_edges"] = rows.pop("circuit_edges")
             rows["cross_model_patching"] = [{"model_id": other_name, **row} for row in rows["cross_model_patching"]]
             _add(tables, rows)
@@ -121,10 +123,9 @@ def _locate(space: Workspace, text: str, base: Location | None) -> tuple[str, Lo
 
 
 def _open(space: Workspace, name: str, location: Location, settings: Any) -> Any:
-    from resources.circuits.opening import opened, require_task
+    from resources.circuits.opening import opened
     from resources.evaluation.weights import content_hash
 
-    require_task(name, location, settings)  # before a large checkpoint is hashed
     return opened(space, name, location, content_hash(location.path, location.base), settings)
 
 

@@ -56,6 +56,33 @@ def require_task(name: str, location: Location, settings: CircuitSettings) -> No
         raise CircuitError(f"{name} has no configuration that can be read: {' '.join(str(error).split())}") from error
 
 
+def require_alike(first: tuple[str, Location], second: tuple[str, Location]) -> None:
+    """Check by tokenizer and configuration alone that heads of one model correspond to those of another.
+
+    Raises CircuitError where that shows; `require_comparable` looks closer once both are loaded.
+    """
+    from transformers import AutoConfig
+
+    names = [name for name, _ in (first, second)]
+    vocabularies, shapes = [], []
+    for _, location in (first, second):
+        config = AutoConfig.from_pretrained(location.base or location.path, local_files_only=True)
+        kv = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        shapes.append((config.num_hidden_layers, config.num_attention_heads, kv, config.hidden_size))
+        vocabularies.append(_tokenizer(location).get_vocab())
+    if vocabularies[0] != vocabularies[1]:
+        raise CircuitError(
+            f"{names[0]} and {names[1]} have different tokenizers: one prompt is other tokens in each; "
+            "compare models of one tokenizer"
+        )
+    if shapes[0] != shapes[1]:
+        told = [
+            f"{name} has {layers} layers of {heads} heads ({kv} key-value heads) and width {width}"
+            for name, (layers, heads, kv, width) in zip(names, shapes, strict=True)
+        ]
+        raise CircuitError(f"{told[0]}, {told[1]}: their heads do not correspond")
+
+
 def _tokenizer(location: Location) -> Any:
     from transformers import AutoTokenizer
 
