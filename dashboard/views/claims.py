@@ -112,7 +112,7 @@ def _one(chosen: pd.DataFrame) -> None:
     )
     of_subject = chosen[chosen["subject"] == subject]
     claim = state.select(
-        "Claim", list(dict.fromkeys(of_subject["claim"])), "claim", names=lambda c: text.short(c, 60), where=right
+        "One claim", list(dict.fromkeys(of_subject["claim"])), "claim", names=lambda c: text.short(c, 60), where=right
     )
     row: dict[str, Any] = of_subject[of_subject["claim"] == claim].iloc[0].to_dict()
     st.subheader(f"{text.code(claim)} of {text.code(subject)}", anchor=False)

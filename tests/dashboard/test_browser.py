@@ -91,9 +91,29 @@ def no_scrolling_sideways(page: Any) -> None:
     assert wide <= there
 
 
+def test_a_cell_of_the_claims_opens_its_verdict(page: Any, serve: Serve, small: Path) -> None:
+    page.goto(serve(small))
+    table = page.locator("[data-testid='stDataFrameResizable']").first
+    table.wait_for()
+    settled(page)
+    no_scrolling_sideways(page)
+    box = table.bounding_box()
+    # The last but one column is demo-reasoning, the fourth row EP1: past the families' own column at the end.
+    page.mouse.click(box["x"] + box["width"] - 170, box["y"] + 35 * 4 + 17)
+    page.wait_for_url("**claim=EP1**")
+    page.get_by_role("heading", name="EP1 of demo-").wait_for()
+    assert "of=demo-" in page.url
+    settled(page)
+    # A later choice wins over the cell that is picked still.
+    choose(page, "One claim", "HC1")
+    page.get_by_role("heading", name="HC1 of demo-").wait_for()
+    page.get_by_text("scale_statistics").first.click()
+    keep(page, "claims")
+
+
 def test_from_family_to_matrix_to_edit(page: Any, serve: Serve, small: Path) -> None:
     address = serve(small)
-    page.goto(address)
+    page.goto(f"{address}/families")
     drawn(page)
     no_scrolling_sideways(page)
     keep(page, "families")
@@ -209,7 +229,8 @@ def test_a_page_opened_too_early_fills_itself(page: Any, serve: Serve, tmp_path:
     page.goto(serve(tmp_path))
     page.get_by_text("rotoscale compare BASE POST").wait_for()
     synthetic.small(tmp_path, shape=synthetic.Shape(layers=2))
-    drawn(page)
+    page.get_by_role("heading", name="Claims").wait_for()
+    settled(page)
 
 
 def test_names_that_anybody_gave_are_text(page: Any, serve: Serve, hostile: Path) -> None:
@@ -218,16 +239,16 @@ def test_names_that_anybody_gave_are_text(page: Any, serve: Serve, hostile: Path
     alerts: list[str] = []
     page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
     address = serve(hostile)
-    for path in ("", "scale", "rotation", "edits", "models"):
+    for path in ("", "families", "scale", "rotation", "edits", "models"):
         page.goto(f"{address}/{path}")
-        drawn(page) if path != "models" else page.wait_for_selector('[data-testid="stDataFrame"]')
+        drawn(page) if path not in ("", "models") else page.wait_for_selector('[data-testid="stDataFrame"]')
         settled(page)
         assert page.title() != "owned"
         assert not page.query_selector("img[src='x'], a[href^='javascript']")
         assert not page.query_selector('[data-testid="stException"]')
         no_scrolling_sideways(page)
-        if not path:
-            keep(page, "hostile-families")
+        if path in ("", "families"):
+            keep(page, f"hostile-{path or 'claims'}")
     assert not alerts
     assert not [url for url in asked if not url.startswith((address, "data:", "blob:"))]
 
@@ -239,9 +260,10 @@ def test_every_page_in_both_themes_and_widths(browser: Any, serve: Serve, small:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
-    for path in ("", "rotation?model=demo-reasoning"):
+    for path in ("", "families", "rotation?model=demo-reasoning"):
         page.goto(f"{serve(small)}/{path}")
-        drawn(page)
+        drawn(page) if path else page.wait_for_selector('[data-testid="stDataFrame"]')
+        settled(page)
         no_scrolling_sideways(page)
-        keep(page, f"{path.split('?')[0] or 'families'}-{width}-{theme}")
+        keep(page, f"{path.split('?')[0] or 'claims'}-{width}-{theme}")
     context.close()
