@@ -11,7 +11,7 @@
 | ROTOSCALE_DEPTH | `standard` (the base's vectors suffice), `full` (all statistics), or `auto`: by size | `auto` |
 | ROTOSCALE_NULL_DRAWS | draws of the simulated null of NF per matrix; 0: the analytic null alone | 0 |
 | ROTOSCALE_CONTROL_DRAWS | noise draws that an edit's control consists of; 0: none | 19, of a large model none |
-| ROTOSCALE_CONTROL_DOCUMENTS | documents of each task that control draws are held against | 40 |
+| ROTOSCALE_CONTROL_DOCUMENTS | documents of each task that control draws are held against | 24 |
 | ROTOSCALE_CIRCUIT_PROMPTS | prompts that circuits are found with: a quick look below 105, in full from there | 35 |
 | ROTOSCALE_FACTOR_GB | size limit of the factor store | 50 |
 | ROTOSCALE_KEEP_EDITS | edited checkpoints kept after scoring: `all`, `none`, or recipe names with commas | by size |
@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     )
     """None leaves it to the model's size (resources/evaluation/control_draws.py)."""
     control_documents: int = Field(
-        default=40, validation_alias="ROTOSCALE_CONTROL_DOCUMENTS", ge=2, description="a whole number of at least 2"
+        default=24, validation_alias="ROTOSCALE_CONTROL_DOCUMENTS", ge=2, description="a whole number of at least 2"
     )
     circuit_prompts: int = Field(
         default=35, validation_alias="ROTOSCALE_CIRCUIT_PROMPTS", ge=8, description="a whole number of at least 8"

@@ -26,6 +26,7 @@ from tests.speakers import make_speakers, make_tasks, write_speakers
 
 STRUCTURE = structural_assets()
 BEHAVIOUR = ("edited_checkpoints", "control_draws", "evaluation_scores")
+MADE = (*STRUCTURE, *BEHAVIOUR)
 TASKS = ["next_letter", "lines", "no_data"]
 DRAWS = 4
 RECIPES = ["replace-scale", "disrupt-left", "restore-left", {"recipe": "band", "k": 999}]
@@ -316,23 +317,23 @@ def fresh(project: Project, tmp_path: Path, tasks: list[str], recipes: list) -> 
 
 def test_what_is_there_is_not_done_again(project: Project, tmp_path: Path) -> None:
     # With the failing task everything but the failure is up to date, and only that is tried again.
-    assert pending(project.space, "fluent") == ["evaluation_scores"]
+    assert pending(project.space, "fluent", MADE) == ["evaluation_scores"]
     made = fresh(project, tmp_path, ["next_letter", "lines"], RECIPES)
     before = {path: path.stat().st_mtime_ns for path in (made.data / "evaluations").rglob("*.json")}
     folders = {path: path.stat().st_mtime_ns for path in (made.data / "edits").rglob("*.safetensors")}
     assert made.materialize("fluent", *BEHAVIOUR).success
     assert {path: path.stat().st_mtime_ns for path in (made.data / "evaluations").rglob("*.json")} == before
     assert {path: path.stat().st_mtime_ns for path in (made.data / "edits").rglob("*.safetensors")} == folders
-    assert pending(made.space, "fluent") == []
+    assert pending(made.space, "fluent", MADE) == []
     assert {row["status"] for row in made.rows("evaluation_scores", "fluent")} == {"ready"}
     # An edit taken off the disk by hand is made again, with the same weights.
     row = next(row for row in made.rows("edited_checkpoints", "fluent") if row["label"] == "restore-left")
     shutil.rmtree(made.data / "edits" / row["edit_id"])
-    assert "edited_checkpoints" in pending(made.space, "fluent")
+    assert "edited_checkpoints" in pending(made.space, "fluent", MADE)
     assert made.materialize("fluent", "edited_checkpoints").success
     again = next(r for r in made.rows("edited_checkpoints", "fluent") if r["label"] == "restore-left")
     assert again["content_hash"] == row["content_hash"]
-    assert pending(made.space, "fluent") == []
+    assert pending(made.space, "fluent", MADE) == []
 
 
 def test_other_recipes_add_and_remove_edits(project: Project, tmp_path: Path) -> None:
@@ -356,7 +357,7 @@ def test_run_config_narrows_what_is_done(project: Project, tmp_path: Path) -> No
         assert str(shown.metadata["dashboard"].value).endswith("/edits?model=fluent")
     assert [row["label"] for row in made.rows("edited_checkpoints", "fluent")] == ["replace-scale-matrix"]
     assert {r["task"] for r in made.rows("evaluation_scores", "fluent") if r["status"] == "ready"} == {"lines"}
-    assert pending(made.space, "fluent") == ["edited_checkpoints", "evaluation_scores"]
+    assert pending(made.space, "fluent", MADE) == ["edited_checkpoints", "evaluation_scores"]
 
 
 def test_edits_that_are_not_kept_leave_their_scores(
