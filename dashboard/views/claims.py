@@ -125,7 +125,8 @@ def _one(chosen: pd.DataFrame) -> None:
     rule = pd.DataFrame(
         [(title, row[column]) for title, column in _RULE], columns=["what", "The rule, written down before the numbers"]
     )
-    st.dataframe(rule, hide_index=True, key="claim_rule", row_height=56)
+    narrow = {"what": st.column_config.TextColumn("", width=110)}
+    st.dataframe(rule, hide_index=True, key="claim_rule", row_height=56, column_config=narrow)
     st.caption(f"Rule version {text.code(row['rule_version'])}.")
     _rows(row["rests_on"])
     parts.provenance(row)
