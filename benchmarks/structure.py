@@ -63,6 +63,9 @@ class Shape:
         return self.hidden // HEAD
 
 
+DEFAULT = Shape(1536, 8960, 2, "bf16")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--layers", type=int, default=4)
@@ -75,7 +78,7 @@ def main() -> None:
     options = parser.parse_args()
     sizes = [sorted(map(int, part.split("x"))) for part in options.shapes.split(",")]
     hidden, mlp = sizes[0][0], sizes[-1][1]
-    kv_heads = options.kv_heads or (2 if hidden == 1536 else hidden // HEAD)
+    kv_heads = options.kv_heads or (DEFAULT.kv_heads if hidden == DEFAULT.hidden else hidden // HEAD)
     shape = Shape(hidden, mlp, kv_heads, options.dtype)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
@@ -120,7 +123,7 @@ def ratios(runs: dict[str, dict[str, float]]) -> dict[str, float]:
     return found
 
 
-def made(folder: Path, layers: int, shape: Shape) -> tuple[Path, Path, Path]:
+def made(folder: Path, layers: int, shape: Shape = DEFAULT) -> tuple[Path, Path, Path]:
     """A base and two descendants, made in a process of its own: the kernel passes a peak on to later children."""
     if not (folder / "second" / "config.json").exists():
         command = (
