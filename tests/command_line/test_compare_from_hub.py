@@ -33,7 +33,7 @@ def test_hub_ids_are_compared_at_pinned_commits(tmp_path: Path, checkpoints: Pat
         commit = server.add("lab/tuned", files(checkpoints / "tuned"))
         result = compare(server, tmp_path, "lab/base", "lab/tuned@main")
         assert result.returncode == 0, result.stderr
-        assert "NF over its null" in result.stdout
+        assert "edits and scores can tell" in result.stdout
         pickles = {"pytorch_model.bin": b"\x80\x04", "config.json": b"{}"}
         server.add("lab/pickled", pickles)
         refused = compare(server, tmp_path, "lab/base", "lab/pickled")
