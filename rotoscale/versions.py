@@ -17,7 +17,7 @@ EVALUATION = "evaluation-3"
 
 CONTROLS = "controls-1"
 """Change it whenever the same edits could be given other control draws, or another test against them."""
-CLAIMS = "claims-1"
+CLAIMS = "claims-2"
 """Of the tables of claims and sentences; each claim's rule has a version of its own beside it."""
 
 PROBE = "probe-2"

@@ -50,7 +50,8 @@ def rule(evidence: Evidence) -> Verdict:
     word = UNDECIDED
     if beyond and recovered >= HALF:
         word = SUPPORTED
-    elif beyond is False:
+    elif random is not None and patched <= random:
+        # Not being significant is not enough: with few draws the smallest p that there can be lies above the level.
         word = REFUTED
     text = (
         f"the descendant's value fetchers take the base from {shown(before, 2)} to {shown(patched, 2)}, "
@@ -97,7 +98,7 @@ CLAIM = Claim(
     "(p < 0.05).",
     refuted_by="Group A recovers no more than random heads.",
     otherwise="Undecided in between; not tested without a gain on the patched prompts.",
-    rule_version="1",
+    rule_version="2",
     tables=("cross_model_patching",),
     needs=("cross_model_patching",),
     rule=rule,
