@@ -126,10 +126,17 @@ def _family(space: Workspace, family: str) -> list[Row]:
 
 
 def _print_pair(console: Console, row: Row) -> None:
-    from command_line import show
-
     console.print(f"{row['model_a']} and {row['model_b']}: {row['verdict']}", style="bold", markup=False)
     console.print(row["reason"], markup=False)
+    if row["p_exact"] is not None or row["p_match"] is not None:
+        _print_tests(console, row)
+    for line in hints(row):
+        console.print(line, markup=False)
+
+
+def _print_tests(console: Console, row: Row) -> None:
+    from command_line import show
+
     p = "the approximation of a tail" if row["approximate"] else "counted among random orders"
     console.print(
         show.table(
@@ -144,8 +151,6 @@ def _print_pair(console: Console, row: Row) -> None:
             caption=f"The smaller p is {p}. p_match is calibrated, not exact: {_control(row)}.",
         )
     )  # fmt: skip
-    for line in hints(row):
-        console.print(line, markup=False)
 
 
 def _control(row: Row) -> str:
@@ -188,7 +193,8 @@ def _print_family(console: Console, family: str, rows: list[Row]) -> None:
                  row["earlier"]]
                 for row in rows
             ],
-            caption="related: shared initialisation. Each p with its control and power: `rotoscale lineage A B`.",
+            caption="related: shared initialisation. Each p with its control and power: `rotoscale lineage A B`. "
+            "Earlier: by heavier tails; of two descendants of a third the less changed one.",
         )
     )  # fmt: skip
     for row in rows:
