@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from command_line import completing
 from command_line.options import workspace_options
 
 
 @click.command()
-@click.argument("models", nargs=-1)
+@click.argument("models", nargs=-1, shell_complete=completing.models)
 @workspace_options
 def run(models: tuple[str, ...]) -> None:
     """Materialize what is missing for MODELS, or for every model of the automatic families.
