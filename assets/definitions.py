@@ -4,12 +4,14 @@ import dagster as dg
 
 from assets.automation import automation_sensor
 from assets.groups import definitions_of_groups
+from assets.jobs import jobs
 from assets.materializing import WorkspaceResource, settings_specs
 
 defs = dg.Definitions.merge(
     *definitions_of_groups(),
     dg.Definitions(
         assets=settings_specs(),
+        jobs=jobs,
         sensors=[automation_sensor],
         resources={"workspace": WorkspaceResource()},
         # One step is one model's whole pass; processes per step would cost seconds each and share nothing.

@@ -63,10 +63,10 @@ def _lines(file: Path, name: str, models: Sequence[dict[str, str]]) -> Iterator[
     yield f"# yaml-language-server: $schema={SCHEMA_FILE if file.parent == schema.parent else schema.as_posix()}"
     yield _pair("family", name)
     yield f"# {_pair('title', 'My family')}"
-    yield from _comment("Family", "title")
+    yield from _comment("", "title")
     yield f"# {_pair('description', 'What it is, and how large.')}"
     yield "automatic: false"
-    yield from _comment("Family", "automatic")
+    yield from _comment("", "automatic")
     yield ""
     yield "models:"
     for number, model in enumerate(models):
@@ -75,10 +75,10 @@ def _lines(file: Path, name: str, models: Sequence[dict[str, str]]) -> Iterator[
         if number:
             if "method" not in model:
                 yield "    # method: instruct"
-                yield from _comment("ModelEntry", "method", "    ")
+                yield from _comment("models", "method", "    ")
                 yield from _wrapped(f"One of {', '.join(METHOD_WORDS)}, or a word of yours.", "    ")
             yield "    # references: []"
-            yield from _comment("ModelEntry", "references", "    ")
+            yield from _comment("models", "references", "    ")
     yield "  # An unrelated model of the same shape is a negative control: without one, HC8 cannot be tested."
     yield "  # - id: unrelated-model"
     yield "  #   role: unrelated"
@@ -86,15 +86,15 @@ def _lines(file: Path, name: str, models: Sequence[dict[str, str]]) -> Iterator[
     yield "  #   path: path/to/checkpoint"
     yield ""
     yield "# evaluation:"
-    yield from _comment("Family", "evaluation")
+    yield from _comment("", "evaluation")
     yield "#   tasks: [gsm8k, {name: mmlu, num_fewshot: 5, limit: 20}]"
-    yield from _comment("Evaluation", "tasks", "#   ")
+    yield from _comment("evaluation", "tasks", "#   ")
     yield "#   include_path: path/to/tasks"
-    yield from _comment("Evaluation", "include_path", "#   ")
+    yield from _comment("evaluation", "include_path", "#   ")
     yield "#   prompts: [Once upon a time]"
-    yield from _comment("Evaluation", "prompts", "#   ")
+    yield from _comment("evaluation", "prompts", "#   ")
     yield "# recipes: [replace-scale, disrupt-left, disrupt-right, restore-left, restore-right, formula]"
-    yield from _comment("Family", "recipes")
+    yield from _comment("", "recipes")
 
 
 def _pair(key: str, value: str) -> str:
