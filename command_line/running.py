@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import dagster as dg
     from rich.console import Console
 
+    from resources.families.local import Registration
     from resources.workspace import Workspace
 
 _DAGSTER_YAML = """\
@@ -81,13 +82,34 @@ def open_instance(space: Workspace) -> dg.DagsterInstance:
         return dg.DagsterInstance.get()
 
 
+def compare_pair(space: Workspace, registration: Registration, console: Console) -> None:
+    """Bring one comparison of weights up to date: the pair's statistics, its verdicts and its sentences; publish them.
+
+    Raises RotoscaleError where that fails; what was registered for it is then taken back, with all its rows.
+    """
+    from assets.groups import structural_assets
+    from rotoscale.errors import RotoscaleError
+
+    post = registration.post.id
+    outcome = materialize(space, [post], console, structural_assets(), shared_keys=[post])
+    if outcome.failed:
+        for model in registration.undo():
+            space.tables.remove(model)
+        raise RotoscaleError("; ".join(f"{model}: {reason}" for model, reason in outcome.failed.items()))
+
+
 def materialize(
-    space: Workspace, models: Sequence[str], console: Console, assets: Sequence[str] | None = None
+    space: Workspace,
+    models: Sequence[str],
+    console: Console,
+    assets: Sequence[str] | None = None,
+    shared_keys: Sequence[str] = (),
 ) -> Outcome:
     """Bring models up to date, in an order in which references come first, then what is about several models.
 
-    `assets` narrows what is brought up to date to some assets of the models. A model that fails is reported and the
-    others go on. What is new is published.
+    `assets` narrows what is brought up to date to some assets of the models; of the assets without partitions then only
+    the rows under `shared_keys`. A model that fails is reported and the others go on. What is new is published; with
+    `shared_keys`, which are about all the models together, only where none failed.
     """
     from assets.freshness import is_waiting, pending
     from assets.groups import shared_assets
@@ -100,8 +122,9 @@ def materialize(
             work[entry.id] = waiting
         else:
             outcome.fresh.append(entry.id)
-    shared = shared_assets() if assets is None else {}
-    if not work and space.published_is_current() and not any(is_waiting(space, one) for one in shared.values()):
+    shared = shared_assets() if assets is None or shared_keys else {}
+    only = None if assets is None else shared_keys
+    if not work and space.published_is_current() and not any(is_waiting(space, one, only) for one in shared.values()):
         return outcome
     from assets.definitions import defs
     from assets.models.sensors import add_keys
@@ -118,26 +141,37 @@ def materialize(
                 outcome.failed[model] = failure
             else:
                 outcome.done.append(model)
-        waiting = [name for name, asset in shared.items() if is_waiting(space, asset)]
-        for name in [*waiting, "warehouse"]:
-            failure = _execute(job, instance, [name], None)
+        if shared_keys and outcome.failed:
+            return outcome
+        for name in [*shared, "warehouse"]:
+            # One after the other: what a later one reads, an earlier one may make.
+            if name in shared and not is_waiting(space, shared[name], only):
+                continue
+            failure = _execute(job, instance, [name], None, only)
             if failure:
                 outcome.failed[name] = failure
         outcome.published = not failure
     return outcome
 
 
-def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, assets: Sequence[str], model: str | None) -> str:
-    """Run some assets of one model in this process; the reason of the failure, or nothing."""
+def _execute(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    assets: Sequence[str],
+    model: str | None,
+    only: Sequence[str] | None = None,
+) -> str:
+    """Run some assets of one model, or rows of a shared one, in this process; the reason of the failure, or nothing."""
     import dagster as dg
 
+    from assets.materializing_shared import only_tag
     from assets.slots import process_tag
 
     result = job.execute_in_process(
         instance=instance,
         partition_key=model,
         asset_selection=[dg.AssetKey(asset) for asset in assets],
-        tags=process_tag(),
+        tags=process_tag() | only_tag(only),
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )

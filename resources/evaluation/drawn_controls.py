@@ -78,8 +78,9 @@ class ControlDraws:
 
         loss, control_loss, control_spread, p_worse (prediction t-test), rank_p_worse, draws, difference,
         difference_low, difference_high, p_difference (difference of differences, one-sided), q_difference (Benjamini
-        and Hochberg over the edits and tasks of one control), n, weight_error, control_weight_error, note. Losses are
-        mean changes of log-likelihood, so that negative is a loss. What could not be tested has a row without numbers
+        and Hochberg over the edits and tasks of one control), p_no_worse with q_no_worse (the control loses at least
+        four fifths as much), n, weight_error, control_weight_error, note. Losses are mean changes of log-likelihood,
+        so that negative is a loss. What could not be tested has a row without numbers
         whose note says why.
         """
         from rotoscale.multiple import benjamini_hochberg
@@ -92,8 +93,10 @@ class ControlDraws:
                 for label in self.labels
                 for task in self.tasks
             ]
-            corrected = benjamini_hochberg([row.get("p_difference") for row in rows])
-            found += [{**row, "q_difference": q} for row, q in zip(rows, corrected, strict=True)]
+            for name in ("difference", "no_worse"):
+                corrected = benjamini_hochberg([row.get(f"p_{name}") for row in rows])
+                rows = [{**row, f"q_{name}": q} for row, q in zip(rows, corrected, strict=True)]
+            found += rows
         return found
 
     def _tested(self, label: str, control: str, task: str) -> dict[str, Any]:
@@ -136,6 +139,7 @@ class ControlDraws:
             "difference_low": differences.low,
             "difference_high": differences.high,
             "p_difference": differences.p_worse,
+            "p_no_worse": differences.p_no_worse,
             "n": differences.n,
             "weight_error": edit.weight_error,
             "control_weight_error": sum(draw.weight_error for draw in draws) / len(draws),

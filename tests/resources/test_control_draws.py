@@ -88,11 +88,13 @@ def test_the_edit_in_memory_scores_as_the_edit_on_disk(space: Workspace, drawn: 
 def test_a_mirror_control_is_the_post_model_with_the_vectors_of_its_noisy_self(space: Workspace) -> None:
     made = making._Making(evaluation(space), 1, 5)
     plan = made.plans[0]
+    made.scales = made._matched_scales()
+    assert set(made.scales) == set(made.keys)
     for key in made.keys[:7]:
         pair = made._pair(key, MIRROR, 0)
         noisy, post = pair.given
         base = made.base.read(key)
-        assert float((noisy - post).norm()) == pytest.approx(float((post - base).norm()), rel=1e-4)
+        assert float((noisy - post).norm()) == pytest.approx(made.scales[key] * float((post - base).norm()), rel=1e-4)
         matrices, error = made._disrupted(plan, {key: pair})
         U, _, _ = np.linalg.svd(noisy.double().numpy(), full_matrices=False)
         V, s, W = np.linalg.svd(post.double().numpy(), full_matrices=False)
@@ -103,6 +105,12 @@ def test_a_mirror_control_is_the_post_model_with_the_vectors_of_its_noisy_self(s
     # Another draw is other noise, of the same size.
     first, second = (made._pair(made.keys[0], MIRROR, i).given[0] for i in range(2))
     assert not torch.allclose(first, second)
+
+
+def test_the_damage_of_the_mirror_is_that_of_the_edits(drawn: ControlDraws) -> None:
+    for label, edit in drawn.edits.items():
+        errors = [draw.weight_error for draw in drawn.draws[label, MIRROR]]
+        assert np.mean(errors) == pytest.approx(edit.weight_error, rel=0.1)
 
 
 def test_a_second_run_loads_no_model(space: Workspace, drawn: ControlDraws, tmp_path: Path) -> None:
@@ -138,6 +146,7 @@ def test_tests_hold_the_edit_against_its_controls(drawn: ControlDraws) -> None:
         assert t["difference"] == pytest.approx(t["loss"] - t["control_loss"])
         assert 1 / (DRAWS + 1) <= t["rank_p_worse"] <= 1
         assert 0 <= t["p_worse"] <= 1
+        assert 0 <= t["p_no_worse"] <= t["q_no_worse"] <= 1
         assert t["weight_error"] > 0 < t["control_weight_error"]
 
 
