@@ -37,14 +37,8 @@ if TYPE_CHECKING:
     from rotoscale.decomposition import Decomposition
     from rotoscale.pair import MatrixPair
 
-DRAWS = 19
-"""Draws of each control, unless the setting says otherwise."""
-
-DOCUMENTS = 40
-"""Documents of each task, likewise."""
-
-CHEAP_WORK = 1e10
-"""Work of one draw (sum of m n min(m, n) over its matrices) up to which draws are made without being asked for."""
+DOCUMENTS = 24
+"""Documents of each task, unless the setting says otherwise."""
 
 _LONGEST = 1024
 
@@ -52,8 +46,8 @@ _LONGEST = 1024
 def control_draws(evaluation: Evaluation, *, draws: int | None = None, documents: int | None = None) -> ControlDraws:
     """All control draws of a model, made or found in the store; none of a base, or of a model without such edits.
 
-    draws: how many of each control; None makes DRAWS of a model whose draws are cheap and none of a larger one, which
-    `reason` then says. documents: of each task, DOCUMENTS unless given.
+    draws: how many of each control; None leaves it to the shelf, which says none of a large model, and `reason` then
+    says so. documents: of each task, DOCUMENTS unless given.
 
     Where a model computes NaN or its matrices cannot be replaced in place there are none, and `reason` says so.
 
@@ -84,17 +78,19 @@ class _Making:
             self.result.tasks = list(self.texts)
 
     def _number(self, draws: int | None) -> int:
-        work = sum(m * n * min(m, n) for m, n in map(self.post.shape, self.keys))
-        if draws is None and work > CHEAP_WORK:
+        found = self.shelf.draws if draws is None else draws
+        if not found and draws is None and self.space.settings.control_draws is None:
             self.result.reason = "the model is large: no control draws unless ROTOSCALE_CONTROL_DRAWS asks for them"
-            return 0
-        if draws == 0:
+        elif not found:
             self.result.reason = "ROTOSCALE_CONTROL_DRAWS asks for no control draws"
-        return DRAWS if draws is None else draws
+        return found
 
     def _texts(self, documents: int) -> dict[str, list[Text]]:
         found = {}
         for task in self.scorer.tasks:
+            if task.name in self.evaluation.at_floor:
+                self.result.left_out.append(task.name)
+                continue
             try:
                 found[task.name] = self.scorer.harness.texts(task, documents)
             except HarnessError:

@@ -14,6 +14,9 @@ NOISE, MIRROR = "noise", "mirror"
 FLOOR = "edit and control are both worse than the base"
 """Note of a test in which nothing of what was trained is left on either side."""
 
+NO_SCORE = "neither the base nor the post model scores anything, so that nothing could be lost"
+"""Note of a task that no draws are made on."""
+
 Documents = dict[str, "npt.NDArray[np.float64]"]
 """By task: the log-likelihood of each document's answer in nats (n,)."""
 
@@ -36,6 +39,8 @@ class ControlDraws:
     labels: list[str] = field(default_factory=list)
     """Of the disruptive edits."""
     tasks: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """Tasks on which there is nothing to lose."""
     base: Documents = field(default_factory=dict)
     post: Documents = field(default_factory=dict)
     edits: dict[str, Draw] = field(default_factory=dict)
@@ -91,7 +96,7 @@ class ControlDraws:
                 {"model_id": self.model_id, "recipe": label, "control": control, "task": task}
                 | self._tested(label, control, task)
                 for label in self.labels
-                for task in self.tasks
+                for task in dict.fromkeys([*self.tasks, *self.left_out])
             ]
             for name in ("difference", "no_worse"):
                 corrected = benjamini_hochberg([row.get(f"p_{name}") for row in rows])
@@ -102,6 +107,8 @@ class ControlDraws:
     def _tested(self, label: str, control: str, task: str) -> dict[str, Any]:
         from rotoscale.control_draws import FEWEST_DRAWS, ControlError
 
+        if task in self.left_out:
+            return {"draws": 0, "note": NO_SCORE}
         draws = self.draws.get((label, control), [])
         if len(draws) < FEWEST_DRAWS:
             reason = self.reason or f"{len(draws)} draws are no distribution; at least {FEWEST_DRAWS} are needed"

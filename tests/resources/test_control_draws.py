@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from assets.groups import contract
+from resources.edits import shelf
 from resources.edits.shelf import Shelf
 from resources.evaluation import control_draws as making
 from resources.evaluation.assembling import Evaluation
@@ -68,9 +69,9 @@ def test_there_are_as_many_draws_as_were_asked_for_each_with_its_scores(drawn: C
 
 
 def test_the_edit_in_memory_scores_as_the_edit_on_disk(space: Workspace, drawn: ControlDraws) -> None:
-    shelf = Shelf(space, "fluent")
-    rows = [shelf.make(edit_id, plan) for edit_id, plan in shelf.plans().items() if plan.recipe != "scale-only"]
-    found = Evaluation(space, shelf, rows).run()
+    own = Shelf(space, "fluent")
+    rows = [own.make(edit_id, plan) for edit_id, plan in own.plans().items() if plan.recipe != "scale-only"]
+    found = Evaluation(space, own, rows).run()
     for row in rows:
         if row["is_control"]:
             continue
@@ -151,8 +152,23 @@ def test_tests_hold_the_edit_against_its_controls(drawn: ControlDraws) -> None:
 
 
 def test_large_models_have_draws_only_when_asked(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "CHEAP_WORK", 1.0)
+    monkeypatch.setattr(shelf, "CHEAP_WORK", 1.0)
     assert "ROTOSCALE_CONTROL_DRAWS" in control_draws(evaluation(space)).reason
+
+
+def test_single_controls_are_made_only_where_no_draws_are(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Shelf(space, "fluent")
+    assert [plan.label for plan in made.plans().values()] == ["disrupt-left", "disrupt-right-q+down", "scale-only"]
+    plan = next(plan for plan in made.plans().values() if plan.control)
+    assert made.make(made.id_of(plan), plan)["control_id"] == ""
+    monkeypatch.setattr(shelf, "CHEAP_WORK", 1.0)
+    large = Shelf(space, "fluent").plans()
+    assert [plan.label for plan in large.values() if plan.is_control] == [
+        "disrupt-left-of-noise",
+        "noise",
+        "disrupt-right-q+down-of-noise",
+        "noise-q+down",
+    ]
 
 
 def test_what_could_not_be_tested_says_why(space: Workspace) -> None:
