@@ -91,11 +91,14 @@ def compare_pair(space: Workspace, registration: Registration, console: Console)
     from rotoscale.errors import RotoscaleError
 
     post = registration.post.id
-    outcome = materialize(space, [post], console, structural_assets(), shared_keys=[post])
-    if outcome.failed:
+    try:
+        outcome = materialize(space, [post], console, structural_assets(), shared_keys=[post])
+        if outcome.failed:
+            raise RotoscaleError("; ".join(f"{model}: {reason}" for model, reason in outcome.failed.items()))
+    except RotoscaleError:
         for model in registration.undo():
             space.tables.remove(model)
-        raise RotoscaleError("; ".join(f"{model}: {reason}" for model, reason in outcome.failed.items()))
+        raise
 
 
 def materialize(

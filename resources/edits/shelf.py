@@ -158,6 +158,11 @@ class Shelf:
             "status_reason": "",
         }
 
+    def _control_id(self, plan: EditPlan) -> str:
+        """The single control of an edit, if there is one: with draws there is none, unless the family lists it."""
+        control = self.id_of(plan.control) if plan.control else ""
+        return control if control in self.plans() else ""
+
     def _line_id(self, plan: EditPlan, distance: float | None) -> str:
         line = plan.straight_line(distance)
         return self.id_of(line) if line else ""
@@ -170,7 +175,7 @@ class Shelf:
             "recipe": plan.recipe,
             "label": plan.label,
             "is_control": plan.is_control,
-            "control_id": self.id_of(plan.control) if plan.control and self.draws < ENOUGH_DRAWS else "",
+            "control_id": self._control_id(plan),
             "line_id": "",
             "other_tensors_of": plan.around,
             "parameters": plan.as_json(),
