@@ -12,8 +12,14 @@ REFERENCE = "#8a8f98"
 """Lines that are not data: alpha = 1, nulls, the unrelated level."""
 
 BASE, POST, EDIT, CONTROL = "#8a8f98", "#0072B2", "#D55E00", "#CC79A7"
-KINDS = {"base": BASE, "post": POST, "model": POST, "edit": EDIT, "control": CONTROL}
-KIND_MARKS = {"base": "diamond", "post": "circle", "model": "circle", "edit": "square", "control": "x"}
+MIRROR, NOISE = "draw of the mirror control", "draw of the noise control"
+"""Kinds of points that are losses of control draws."""
+
+KINDS = {"base": BASE, "post": POST, "model": POST, "edit": EDIT, "control": CONTROL, MIRROR: CONTROL, NOISE: BASE}
+KIND_MARKS = {
+    "base": "diamond", "post": "circle", "model": "circle", "edit": "square", "control": "x",
+    MIRROR: "circle-open", NOISE: "x-thin-open",
+}  # fmt: skip
 
 CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#A6761D", "#7B6FD0")
 MARKS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "pentagon")

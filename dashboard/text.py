@@ -18,6 +18,12 @@ from dashboard.quantities import QUANTITIES
 
 DECAY = "A uniform alpha below 1 is also what plain weight decay leaves."
 
+NULL = (
+    "over what noise of the same size would give (1 = noise): by first-order formula, unless draws were asked for. No "
+    "verdict is read off it; whether left and right changed together is said by their agreement."
+)
+"""What NF is divided by, after the words that say what NF is."""
+
 _LABELS = {
     "model_id": "Model", "base_id": "Compared with", "family": "Family", "method": "Method", "role": "Role",
     "status": "Status", "status_reason": "Reason", "alpha": "α", "n_layers": "Layers", "hidden_size": "Width",

@@ -15,9 +15,10 @@ EDIT = "edit-4"
 EVALUATION = "evaluation-3"
 """Part of every stored score's identity: change it whenever the same model and task could give another score."""
 
-CONTROLS = "controls-1"
+CONTROLS = "controls-2"
 """Change it whenever the same edits could be given other control draws, or another test against them."""
-CLAIMS = "claims-2"
+
+CLAIMS = "claims-3"
 """Of the tables of claims and sentences; each claim's rule has a version of its own beside it."""
 
 PROBE = "probe-2"

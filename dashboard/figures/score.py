@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 def dots(data: pd.DataFrame, *, guides: bool = True) -> Chart:
     """Dot plot: a tile per task (`panel`), a line per subject (`name`), the mark by `kind`, stderr as whiskers.
 
-    With `guides` the scores of the one base and the one post model run through each tile as lines.
+    With `guides` the scores of the one base and the one post model run through each tile as lines. Without a column
+    `stderr` there are no whiskers.
     """
+    whiskers = "stderr" in data.columns
+    value = "%{x:.4f}" + (" ± %{error_x.array:.4f}" if whiskers else "")
     panels = list(dict.fromkeys(data["panel"]))
     names = list(dict.fromkeys(data["name"]))
     wide = min(len(panels), 4)
@@ -43,11 +46,12 @@ def dots(data: pd.DataFrame, *, guides: bool = True) -> Chart:
                 {
                     "type": "scatter", "mode": "markers", "x": plain(points["value"]),
                     "y": [text.label(n, 36) for n in points["name"]], "xaxis": f"x{axis}", "yaxis": f"y{axis}",
-                    "error_x": {"array": plain(points["stderr"]), "thickness": 1.4, "width": 3},
+                    **({"error_x": {"array": plain(points["stderr"]), "thickness": 1.4, "width": 3}}
+                       if whiskers else {}),
                     "marker": {"color": colours.KINDS.get(kind, colours.EDIT), "size": 9,
                                "symbol": colours.KIND_MARKS.get(kind, "circle")},
                     "name": text.label(kind), "legendgroup": str(kind), "showlegend": kind not in shown,
-                    "hovertemplate": "<b>%{y}</b><br>%{x:.4f} ± %{error_x.array:.4f}<extra></extra>",
+                    "hovertemplate": f"<b>%{{y}}</b><br>{value}<extra></extra>",
                 }
             )  # fmt: skip
             shown.add(kind)
