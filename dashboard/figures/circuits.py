@@ -183,6 +183,46 @@ def curves(data: pd.DataFrame, styles: Style, band_of: str | None = None) -> Cha
     return framed(chart, 380)
 
 
+def patterns(rows: Sequence[Mapping[str, Any]], theme: str = "light") -> Chart:
+    """Attention of one head on one prompt, a tile per model: which token (down) looks at which (across).
+
+    Each row has model_id, tokens, weights (the lower triangle, row by row), previous_query_label, query_label, last.
+    """
+    chart, layout = Chart(), tiles(1, len(rows))
+    notes = []
+    length = max(len(row["tokens"]) for row in rows)
+    for number, row in enumerate(rows):
+        axis = axis_of(0, number, len(rows))
+        tokens = [text.label(token.strip() or token, 12) for token in row["tokens"]]
+        places = list(range(len(tokens)))
+        weights = iter(plain(row["weights"]))
+        z = [[next(weights, None) if key <= query else None for key in places] for query in places]
+        words = [[f"{tokens[query]} ({query}) sees {tokens[key]} ({key})" for key in places] for query in places]
+        chart.add(
+            {
+                "type": "heatmap", "z": z, "zmin": 0, "zmax": 1, "colorscale": colours.amount(theme),
+                "xaxis": f"x{axis}", "yaxis": f"y{axis}", "showscale": number == 0, "hoverongaps": False,
+                "colorbar": {"thickness": 12, "outlinewidth": 0, "title": {"text": "attention", "side": "right"}},
+                "customdata": words, "hovertemplate": "%{customdata}: %{z:.3f}<extra></extra>",
+            }
+        )  # fmt: skip
+        ticks = {"tickmode": "array", "tickvals": places, "ticktext": tokens, "tickfont": {"size": 9}}
+        bare = {"showgrid": False, "zeroline": False, "fixedrange": True}
+        layout[f"xaxis{axis}"] |= {**bare, **ticks, "tickangle": -90, "range": [-0.5, len(places) - 0.5]}
+        layout[f"yaxis{axis}"] |= {**bare, **ticks, "range": [len(places) - 0.5, -0.5]}
+        for name, place in (("previous_query_label", "told"), ("query_label", "asked"), ("last", "answered")):
+            notes.append(
+                {
+                    "text": place, "xref": f"x{axis} domain", "x": 1, "yref": f"y{axis}", "y": int(row[name]),
+                    "showarrow": False, "xanchor": "right", "yanchor": "bottom", "yshift": -1,
+                    "font": {"size": 10, "color": colours.REFERENCE},
+                }
+            )  # fmt: skip
+        x, y = layout[f"xaxis{axis}"]["domain"], layout[f"yaxis{axis}"]["domain"]
+        notes.append(heading(f"<b>{text.label(row['model_id'], 30)}</b>", sum(x) / 2, y[1]))
+    return framed(chart, 110 + 11 * length, left=70, bottom=66, **layout, annotations=notes, hovermode="closest")
+
+
 def knockouts(data: pd.DataFrame, styles: Style) -> Chart:
     """What is lost by layer, a line for each pair of positions of which one may not see the other."""
     chart = Chart()

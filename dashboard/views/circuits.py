@@ -37,6 +37,7 @@ def show() -> None:
     else:
         _heads(heads, steps)
         _graph(heads, steps, model, base)
+        _attention(heads, model, base)
     _faithfulness(model, base)
     _masks(model, base)
     _exchange(model, base)
@@ -95,6 +96,39 @@ def _graph(heads: pd.DataFrame, steps: pd.DataFrame, model: str, base: str) -> N
 
 
 @st.fragment
+def _attention(heads: pd.DataFrame, model: str, base: str) -> None:
+    st.subheader("Where a head looks", anchor=False, help=meaning("weights", "attention_patterns"))
+    known = queries.patterned(parts.source(), model, base)
+    if known.empty:
+        parts.nothing("No attention kept", "It comes with `circuits`.")
+        return
+    members = circuit_frames.memberships(heads, base)
+    found = dict.fromkeys(zip(known["layer"].tolist(), known["head"].tolist(), strict=True))
+    by_name = {f"{layer}.{head}": (layer, head) for layer, head in sorted(found, key=lambda one: one not in members)}
+    boxes = known["queried_box"].drop_duplicates().tolist()
+    left, right = st.columns(2)
+    name = state.select(
+        "Head", list(by_name), "head", where=left,
+        names=lambda one: f"{one} ({', '.join(members[by_name[one]])})" if by_name[one] in members else one,
+    )  # fmt: skip
+    box = state.select("Prompt", boxes, "box", names=lambda one: f"asks for box {one} of those told", where=right)
+    layer, head = by_name[name]
+    shown = pd.concat([queries.pattern(parts.source(), one, layer, head, box) for one in dict.fromkeys((base, model))])
+    if shown.empty:
+        parts.nothing("Not kept", f"Head {layer}.{head} is not among the strongest of these models on this prompt.")
+        return
+    parts.figure(
+        circuits.patterns(shown.to_dict("records"), parts.theme()), "attention-pattern", shown,
+        alt="Attention of one head on one prompt: which token looks at which, a tile per model",
+    )  # fmt: skip
+    answers = "; ".join(f"{text.code(row.model_id)} answers {text.code(row.predicted)}" for row in shown.itertuples())
+    st.caption(
+        f"Down: the token that looks; across: what it sees. Right would be {text.code(shown['answer'].iloc[0])}; "
+        f"{answers}. Attention says what a head reads, not whether the answer needs it: that is what patching says."
+    )
+
+
+@st.fragment
 def _faithfulness(model: str, base: str) -> None:
     st.subheader("Faithfulness", anchor=False, help=meaning("faithfulness", "circuit_faithfulness"))
     data = queries.faithfulness(parts.source(), base)
@@ -109,7 +143,7 @@ def _faithfulness(model: str, base: str) -> None:
             score.dots(dots, guides=False), "circuit-faithfulness", dots,
             alt="Accuracy of the whole model, of the circuit, and of random circuits, a line per model",
         )  # fmt: skip
-        st.caption("Whiskers are one standard error; of random circuits their middle 95 % stands in the table below.")
+        st.caption("Whiskers are 95 % intervals; of random circuits, the middle 95 % of their draws.")
     with right:
         st.markdown("**f of the strongest heads**", help=meaning("f", "faithfulness_curves"))
         curves = queries.faithfulness_curves(parts.source(), base)
@@ -152,7 +186,8 @@ def _masks(model: str, base: str) -> None:
     )  # fmt: skip
     st.caption(
         "How often the object is named that follows if this kind of information comes from another prompt. "
-        "Controls are random masks of the same size in the same layers, the mean of their draws."
+        "Controls are random masks of the same size, in the same layers where these hold enough. Whiskers are 95 % "
+        "intervals, of controls the middle 95 % of their draws."
     )
     with st.expander("Masks as a table"):
         parts.table(
@@ -176,7 +211,8 @@ def _exchange(model: str, base: str) -> None:
     )  # fmt: skip
     st.caption(
         "Each tile is one model run with the other's heads, group by group. Controls are as many random heads of the "
-        "donor in the same layers, the mean of their draws."
+        "donor, in the same layers where these hold enough. Whiskers are 95 % intervals, of controls the middle 95 % "
+        "of their draws."
     )
 
 
