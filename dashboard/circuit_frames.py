@@ -40,15 +40,19 @@ def memberships(heads: pd.DataFrame, model_id: str) -> dict[tuple[int, int], lis
 
 
 def empty_groups(steps: pd.DataFrame, model_id: str) -> Iterator[str]:
-    """A line for each step that found no head, with its best rejected score."""
-    for row in steps[(steps["model_id"] == model_id) & ~(steps["n_kept"] > 0)].itertuples():
+    """A line for each step that found no head, with its best rejected score; then the reasons, each once."""
+    empty = steps[(steps["model_id"] == model_id) & ~(steps["n_kept"] > 0)]
+    for row in empty.itertuples():
         name = GROUPS.get(row.circuit_group, text.code(row.circuit_group))
         best = (
-            "no head could be scored"
+            "no head can reach the receivers, or the chain ends before"
             if pd.isna(row.best_score)
             else f"best rejected score {text.number(row.best_score)}"
         )
-        yield f"{name}: empty: {best}. {text.code(row.reason, 200) if row.reason else ''}"
+        yield f"{name}: empty: {best}."
+    for reason in dict.fromkeys(empty["reason"].dropna()):
+        if reason:
+            yield f"Why: {text.code(reason, 240)}"
 
 
 def compared(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -41,7 +43,7 @@ def show() -> None:
     _faithfulness(model, base)
     _masks(model, base)
     _exchange(model, base)
-    _robustness(model, base)
+    _robustness(steps, model, base)
 
 
 @st.fragment
@@ -161,9 +163,10 @@ def _faithfulness(model: str, base: str) -> None:
         else:
             parts.nothing("No curves", "They come with `circuit_faithfulness`.")
     parts.table(
-        data, "circuit-faithfulness-table", of="circuit_faithfulness",
+        data, "circuit-faithfulness-table", of="circuit_faithfulness", columns=_ps("circuit_faithfulness"),
         order=["model_id", "circuit_model_id", "accuracy_full", "accuracy_circuit", "accuracy_random",
-               "accuracy_random_low", "accuracy_random_high", "p_value", "faithfulness", "f", "f_counterfactual",
+               "accuracy_random_low", "accuracy_random_high", "p_value", "rank_p", "faithfulness", "f",
+               "f_counterfactual",
                "completeness_random", "completeness_groups", "n_heads", "n_prompts"],
     )  # fmt: skip
     boxes = queries.by_box(parts.source(), base)
@@ -191,9 +194,9 @@ def _masks(model: str, base: str) -> None:
     )
     with st.expander("Masks as a table"):
         parts.table(
-            data, "component-masks-table", of="component_masks",
+            data, "component-masks-table", of="component_masks", columns=_ps("component_masks"),
             order=["model_id", "circuit_group", "desideratum", "heads", "accuracy", "accuracy_low", "accuracy_high",
-                   "accuracy_random", "accuracy_random_high", "p_value", "n_prompts"],
+                   "accuracy_random", "accuracy_random_high", "p_value", "rank_p", "n_prompts"],
         )  # fmt: skip
 
 
@@ -214,9 +217,22 @@ def _exchange(model: str, base: str) -> None:
         "donor, in the same layers where these hold enough. Whiskers are 95 % intervals, of controls the middle 95 % "
         "of their draws."
     )
+    with st.expander("Exchanges as a table"):
+        parts.table(
+            data, "cross-model-table", of="cross_model_patching", columns=_ps("cross_model_patching"),
+            order=["recipient_id", "donor_id", "component", "accuracy_recipient", "accuracy_patched",
+                   "accuracy_random", "accuracy_random_high", "p_value", "rank_p", "random_draws", "random_in_layers",
+                   "n_prompts"],
+        )  # fmt: skip
 
 
-def _robustness(model: str, base: str) -> None:
+def _ps(table: str) -> dict[str, Any]:
+    """Both p of a table in two digits: one of them may be minute."""
+    number = st.column_config.NumberColumn
+    return {name: number(text.title(name), format="%.2g", help=meaning(name, table)) for name in ("p_value", "rank_p")}
+
+
+def _robustness(steps: pd.DataFrame, model: str, base: str) -> None:
     st.subheader("How sure", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
@@ -239,10 +255,17 @@ def _robustness(model: str, base: str) -> None:
                 stability, "circuit-stability", of="circuit_stability",
                 order=["model_id", "resample", "jaccard_heads", "jaccard_edges", "n_heads", "n_edges"],
             )  # fmt: skip
+        left_out = [name for name in steps["model_id"].drop_duplicates() if name not in set(stability["model_id"])]
+        if len(stability) and left_out:
+            st.caption(
+                f"Not computed for {', '.join(map(text.code, left_out))}: below 105 prompts "
+                "(`ROTOSCALE_CIRCUIT_PROMPTS`) only the base's search is done again."
+            )
     data = queries.knockouts(parts.source(), model)
     if len(data):
         st.markdown("**Attention knocked out**", help=meaning("probability_change", "attention_knockouts"))
-        data = data.assign(pair=data["query_position"].fillna("") + " sees no " + data["key_position"].fillna(""))
+        pair = data["query_position"].fillna("") + " sees no " + data["key_position"].fillna("")
+        data = data.assign(pair=pair.str.replace("_", " "))
         pairs = list(dict.fromkeys(data["pair"]))
         parts.figure(
             circuits.knockouts(data, colours.assigned(pairs)), "attention-knockouts", data,
