@@ -47,6 +47,11 @@ BANDS = {
 
 AMOUNT = "Cividis"
 
+_FROM_NOTHING = {
+    "light": ["#f4f4f2", "#b9cfe6", "#5b9bd0", "#1f66ad", "#08306b"],
+    "dark": ["#24282e", "#1f4f7d", "#3f8fcf", "#8ec7f0", "#e3f2fd"],
+}
+
 _DIVERGING = {
     "light": ["#08519c", "#3182bd", "#9ecae1", "#f4f4f2", "#fdbe85", "#e6760d", "#8c3a04"],
     "dark": ["#a6d3f5", "#4a97d0", "#1f4f7d", "#24282e", "#85430f", "#e07f2a", "#fdd0a2"],
@@ -56,6 +61,12 @@ _DIVERGING = {
 def diverging(theme: str) -> list[list[float | str]]:
     """Scale around a neutral middle: blue below, orange above, the middle fading into the page."""
     colours = _DIVERGING["dark" if theme == "dark" else "light"]
+    return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
+
+
+def amount(theme: str) -> list[list[float | str]]:
+    """Scale of amounts of which most are nothing: zero fades into the page."""
+    colours = _FROM_NOTHING["dark" if theme == "dark" else "light"]
     return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
 
 

@@ -29,8 +29,9 @@ _LABELS = {
     "status": "Status", "status_reason": "Reason", "alpha": "α", "n_layers": "Layers", "hidden_size": "Width",
     "n_heads": "Heads", "n_kv_heads": "KV heads", "n_parameters": "Parameters", "content_hash": "Content hash",
     "run_id": "Run", "code_version": "Code version", "materialized_at": "Made at", "subject_id": "Subject",
-    "reference_id": "Reference", "p_value": "p", "stderr": "Std. error", "n": "n", "value": "Score",
+    "reference_id": "Reference", "p_value": "p", "rank_p": "Rank p", "stderr": "Std. error", "n": "n", "value": "Score",
     "weight_error": "Weight error", "is_control": "Control", "cka": "CKA", "dtype": "Format",
+    "circuit_model_id": "Circuit of", "f": "f", "f_counterfactual": "f (counterfactual)",
 }  # fmt: skip
 
 

@@ -50,11 +50,12 @@ class Prediction:
     draws: int
 
 
-def prediction_test(value: float, draws: Values, confidence: float = 0.95) -> Prediction:
+def prediction_test(value: float, draws: Values, confidence: float = 0.95, *, least_spread: float = 0.0) -> Prediction:
     """Is a value one more draw of its control? `t = (value - mean) / (spread sqrt(1 + 1/B))`, B - 1 degrees of freedom.
 
     Exact for normal draws; the rank p beside it assumes nothing but exchangeability, and with few draws it can never
-    pass a correction for many tests.
+    pass a correction for many tests. The spread is taken to be at least `least_spread`: of values that come in steps,
+    as shares of n documents do, equal draws say only that they scatter by less than a step.
 
     Raises ControlError for fewer than three draws, or values that are not finite.
     """
@@ -64,7 +65,7 @@ def prediction_test(value: float, draws: Values, confidence: float = 0.95) -> Pr
     B = found.size
     if found.ndim != 1 or B < FEWEST_DRAWS or not (np.isfinite(found).all() and math.isfinite(value)):
         raise ControlError(f"{B} draws give no distribution; give at least {FEWEST_DRAWS} finite ones")
-    mean, spread = float(found.mean()), float(found.std(ddof=1))
+    mean, spread = float(found.mean()), max(float(found.std(ddof=1)), least_spread)
     scale = spread * math.sqrt(1 + 1 / B)
     t = (value - mean) / scale if scale > 0 else _certain(value - mean)
     half = float(student.ppf((1 + confidence) / 2, B - 1)) * scale

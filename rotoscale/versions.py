@@ -25,7 +25,7 @@ PROBE = "probe-2"
 """Of stored texts, attention entropies and similarities: change it whenever the same model and prompts could give
 another result."""
 
-CIRCUIT = "circuit-1"
+CIRCUIT = "circuit-2"
 """Change it whenever the same model and prompts could give another circuit, or the same circuit other measures."""
 
 LINEAGE = "lineage-1"

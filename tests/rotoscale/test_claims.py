@@ -321,7 +321,7 @@ def test_ep1_of_a_perplexity_lower_is_better() -> None:
 
 def test_ep2_f_and_random_circuits() -> None:
     def verdict(f: float | None, p: float, **more: Any) -> Verdict:
-        row = {"model_id": MODEL, "circuit_model_id": BASE, "f": f, "p_value": p, "random_draws": 199, "n_heads": 9}
+        row = {"model_id": MODEL, "circuit_model_id": BASE, "f": f, "rank_p": p, "random_draws": 199, "n_heads": 9}
         return judge("EP2", circuit_faithfulness=[row | more])
 
     assert verdict(0.9, 1 / 200).verdict == SUPPORTED
@@ -332,11 +332,12 @@ def test_ep2_f_and_random_circuits() -> None:
     assert verdict(0.9, 1.0, n_heads=0).verdict == NOT_TESTED
 
 
-def masks(leading: Mapping[str, str], p: float = 0.005) -> Rows:
+def masks(leading: Mapping[str, str], p: float = 0.005, rank_p: float = 0.05) -> Rows:
     """Masks of group A in base and descendant; `leading` desiderata lead there, by a margin if p is small."""
     return [
         {"model_id": model, "circuit_model_id": BASE, "circuit_group": "A", "desideratum": desideratum}
         | {"accuracy": 0.7 if desideratum == lead else 0.1, "p_value": p if desideratum == lead else 0.9}
+        | {"rank_p": rank_p if desideratum == lead else 0.9}
         | {"accuracy_low": 0.6 if desideratum == lead else 0.05, "accuracy_high": 0.8 if desideratum == lead else 0.2}
         for model, lead in leading.items()
         for desideratum in ("object", "position", "label")
@@ -347,12 +348,15 @@ def test_ep3_the_same_desideratum_another_or_none() -> None:
     assert judge("EP3", component_masks=masks({BASE: "object", MODEL: "object"})).verdict == SUPPORTED
     assert judge("EP3", component_masks=masks({BASE: "object", MODEL: "position"})).verdict == REFUTED
     assert judge("EP3", component_masks=masks({BASE: "object", MODEL: "position"}, p=0.5)).verdict == UNDECIDED
+    one_as_good = masks({BASE: "object", MODEL: "position"}, rank_p=0.1)
+    assert judge("EP3", component_masks=one_as_good).verdict == UNDECIDED
     assert judge("EP3", component_masks=masks({MODEL: "object"})).verdict == NOT_TESTED
 
 
 def test_ep4_share_of_the_gain_and_random_heads() -> None:
-    def verdict(patched: float, p: float, donor: float = 0.82) -> Verdict:
+    def verdict(patched: float, p: float, donor: float = 0.82, rank_p: float = 0.05) -> Verdict:
         row = {"recipient_id": BASE, "donor_id": MODEL, "circuit_group": "A", "n_prompts": 500, "p_value": p}
+        row |= {"rank_p": rank_p, "random_draws": 19}
         row |= {
             "accuracy_recipient": 0.66,
             "accuracy_donor": donor,
@@ -363,7 +367,9 @@ def test_ep4_share_of_the_gain_and_random_heads() -> None:
 
     assert verdict(0.82, 0.005).verdict == SUPPORTED
     assert verdict(0.70, 0.005).verdict == UNDECIDED
-    assert verdict(0.82, 0.1).verdict == UNDECIDED  # above all of nine draws, whose smallest p is 0.1
+    assert verdict(0.82, 0.005, rank_p=0.1).verdict == UNDECIDED  # one of 19 random sets does as much
+    assert verdict(0.82, 0.1).verdict == UNDECIDED  # above all of them, but not clear of how they scatter
+    assert "19 draws, p 0.0050, rank p 0.050" in verdict(0.82, 0.005).reason
     assert verdict(0.65, 0.6).verdict == REFUTED
     assert verdict(0.82, 0.005, donor=0.67).verdict == NOT_TESTED
 
