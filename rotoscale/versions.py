@@ -26,3 +26,6 @@ another result."""
 
 CIRCUIT = "circuit-1"
 """Change it whenever the same model and prompts could give another circuit, or the same circuit other measures."""
+
+LINEAGE = "lineage-1"
+"""Change it whenever the same two models could give another row of `lineage`; the verdict's rules have their own."""
