@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from resources.evaluation.language_model import language_model
+from resources.evaluation.language_model import language_model, quiet
 from resources.evaluation.log_likelihood import log_likelihoods
 from resources.evaluation.texts import Text, encode
 
@@ -21,7 +21,8 @@ class Judge:
     def __init__(self, model: Any, tokenizer: Any, texts: Mapping[str, Sequence[Text]], harness: Harness) -> None:
         self.model = model
         self.threads = harness.threads
-        speaker = language_model(model, tokenizer, harness.encoded)
+        with quiet():
+            speaker = language_model(model, tokenizer, harness.encoded)
         self.longest = min(_LONGEST, speaker.max_length)
         self.where = [task for task, found in texts.items() for _ in found]
         self.pairs = list(self._encoded(speaker, texts))
