@@ -30,3 +30,9 @@ CIRCUIT = "circuit-2"
 
 LINEAGE = "lineage-1"
 """Change it whenever the same two models could give another row of `lineage`; the verdict's rules have their own."""
+
+TWO_CHANGES = "two-changes-1"
+"""Change it whenever the same three matrices could give another row of `descendant_relations`."""
+
+STRAIGHT_LINES = "straight-lines-1"
+"""Change it whenever the same two models and documents could give other rows along the line between them."""

@@ -14,18 +14,17 @@ taken. One decomposition of a draw serves every recipe. A finished draw is store
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from resources import progress
 from resources.evaluation.drawn_controls import MIRROR, NOISE, ControlDraws, Documents, Draw
 from resources.evaluation.harness import HarnessError
-from resources.evaluation.language_model import language_model
+from resources.evaluation.judge import Judge
 from resources.evaluation.loaded_matrices import LoadedMatrices, NotInPlace
-from resources.evaluation.log_likelihood import log_likelihoods
 from resources.evaluation.subjects import NotFinite, Subject, loaded, model_dtype
-from resources.evaluation.texts import Text, encode
+from resources.evaluation.texts import Text
 from rotoscale import versions
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 
 DOCUMENTS = 24
 """Documents of each task, unless the setting says otherwise."""
-
-_LONGEST = 1024
 
 
 def control_draws(evaluation: Evaluation, *, draws: int | None = None, documents: int | None = None) -> ControlDraws:
@@ -119,7 +116,7 @@ class _Making:
         stored = {number: self._stored(control, number) for number in wanted}
         if any(value is None for value in stored.values()):
             with loaded(subject, self.scorer.device, self.scorer.tokenizer_folder) as (model, tokenizer):
-                judge = _Judge(model, tokenizer, self.texts, self.scorer)
+                judge = Judge(model, tokenizer, self.texts, self.scorer.harness)
                 places = LoadedMatrices(model, checkpoint, self.keys)
                 for number, value in stored.items():
                     if value is None:
@@ -136,7 +133,7 @@ class _Making:
         progress.report(f"{self.result.model_id}: control draws", min(self._done, self._total), self._total)
 
     def _made(
-        self, judge: _Judge, places: LoadedMatrices, control: str, number: int | None, edits: bool
+        self, judge: Judge, places: LoadedMatrices, control: str, number: int | None, edits: bool
     ) -> dict[str, Any]:
         """The record of one draw: the scores of the model it starts from, and of each disrupted model.
 
@@ -284,30 +281,6 @@ class _Making:
             self.result.base = _arrays(record["start"])
         else:
             self.result.post, self.result.edits = _arrays(record["start"]), made
-
-
-class _Judge:
-    """A loaded model's log-likelihoods of the fixed answers, which are encoded once."""
-
-    def __init__(self, model: Any, tokenizer: Any, texts: Mapping[str, Sequence[Text]], scorer: Any) -> None:
-        self.model = model
-        self.threads = scorer.harness.threads
-        speaker = language_model(model, tokenizer, scorer.harness.encoded)
-        self.longest = min(_LONGEST, speaker.max_length)
-        self.where = [task for task, found in texts.items() for _ in found]
-        self.pairs = list(self._encoded(speaker, texts))
-
-    def _encoded(self, speaker: Any, texts: Mapping[str, Sequence[Text]]) -> Iterator[tuple[list[int], list[int]]]:
-        for found in texts.values():
-            yield from (encode(speaker, text, self.longest) for text in found)
-
-    def scores(self) -> dict[str, list[float]]:
-        """Log-likelihoods of the answers by task, in nats."""
-        values = log_likelihoods(self.model, self.pairs, longest=self.longest, threads=self.threads)
-        found: dict[str, list[float]] = {}
-        for task, (value, _, _) in zip(self.where, values, strict=True):
-            found.setdefault(task, []).append(value)
-        return found
 
 
 def _arrays(values: Mapping[str, Sequence[float]] | None) -> Documents:
