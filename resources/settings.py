@@ -16,6 +16,8 @@
 | ROTOSCALE_FACTOR_GB | size limit of the factor store | 50 |
 | ROTOSCALE_KEEP_EDITS | edited checkpoints kept after scoring: `all`, `none`, or recipe names with commas | by size |
 | ROTOSCALE_SEED | seed of every random draw | 0 |
+| ROTOSCALE_WATCH_CRON | when watched families are asked about, as five fields of cron, in UTC | `7 * * * *` |
+| ROTOSCALE_HUB_PATIENCE | longest wait, in seconds, that the Hub may ask of a run; beyond it the model waits | 120 |
 """
 
 from __future__ import annotations
@@ -114,6 +116,20 @@ class Settings(BaseSettings):
         default="", validation_alias="ROTOSCALE_KEEP_EDITS", description="all, none, or names of recipes with commas"
     )
     """Empty leaves it to the model's size (resources/edits)."""
+    watch_cron: str = Field(
+        default="7 * * * *",
+        validation_alias="ROTOSCALE_WATCH_CRON",
+        pattern=r"^\s*[\dA-Za-z*/,-]+(\s+[\dA-Za-z*/,-]+){4}\s*$",
+        description="a time as five fields of cron, such as 7 * * * *",
+    )
+    hub_patience: float = Field(
+        default=120.0,
+        validation_alias="ROTOSCALE_HUB_PATIENCE",
+        ge=0,
+        allow_inf_nan=False,
+        description="a number of at least 0",
+    )
+    """Seconds."""
 
     @cached_property
     def device(self) -> str:
