@@ -3,8 +3,9 @@
 import dagster as dg
 
 from assets.materializing import WorkspaceResource, check_spec, failure, spec
-from assets.models.catalogue import catalogue, registered, store
+from assets.models.catalogue import catalogue, registered, store, wait
 from resources import progress
+from resources.hub import HubLimitError
 from rotoscale.errors import RotoscaleError
 
 
@@ -20,7 +21,10 @@ from rotoscale.errors import RotoscaleError
     check_specs=[check_spec("checkpoints", "finite_weights", "Every weight of every tensor is a finite number.")],
 )
 def checkpoints(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
-    """Catalogue one checkpoint; one that cannot be used is quarantined with its reason."""
+    """Catalogue one checkpoint; one that cannot be used is quarantined with its reason.
+
+    One that the Hub gives later only waits, with the time, and the automation asks again then.
+    """
     space = workspace.open()
     try:
         entry = space.registry.model(context.partition_key)
@@ -30,6 +34,9 @@ def checkpoints(context: dg.AssetExecutionContext, workspace: WorkspaceResource)
         with progress.logging_to(context.log.info):
             row = catalogue(space, entry)
         made_from = store(space, entry, row, context.run_id)
+    except HubLimitError as error:
+        wait(space, entry, error, context.run_id)
+        raise failure(error) from error
     except RotoscaleError as error:
         row = {**registered(entry), "status": "quarantined", "status_reason": str(error)}
         store(space, entry, row, context.run_id)
