@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Set
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 
 import dagster as dg
@@ -38,6 +38,24 @@ class OutOfDate(dg.AutomationCondition):
         waiting = _waiting(context.asset_graph_view.effective_dt).get(context.key.to_user_string(), frozenset())
         known = waiting & set(context.candidate_subset.expensively_compute_partition_keys())
         view, key = context.asset_graph_view, context.key
+        subset = view.get_asset_subset_from_asset_partitions(
+            key, {AssetKeyPartitionKey(key, partition) for partition in known}
+        )
+        return dg.AutomationResult(context, subset)
+
+
+class WaitIsOver(dg.AutomationCondition):
+    """True for the partitions of models that waited for the Hub or for their base, once it may be asked again."""
+
+    @property
+    def name(self) -> str:
+        """How the UI names the condition."""
+        return "wait_is_over"
+
+    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
+        """The candidates among the models whose time has come."""
+        view, key = context.asset_graph_view, context.key
+        known = _wait_is_over(view.effective_dt) & set(context.candidate_subset.expensively_compute_partition_keys())
         subset = view.get_asset_subset_from_asset_partitions(
             key, {AssetKeyPartitionKey(key, partition) for partition in known}
         )
@@ -97,6 +115,17 @@ def _waiting(tick: datetime) -> dict[str, Set[str]]:
     return dict(found)
 
 
+@lru_cache(maxsize=1)
+def _wait_is_over(tick: datetime) -> Set[str]:
+    """Models that waited for the Hub and may be fetched now, and what is compared with them; judged once per tick."""
+    try:
+        space = open_workspace(load_settings())
+        over = {entry.id for entry in space.registry.models.values() if space.wait_is_over(entry.id, datetime.now(UTC))}
+        return {entry.id for entry in space.wanted() if over.intersection((entry.id, *entry.dependencies))}
+    except RotoscaleError:
+        return set()
+
+
 _SETTINGS = dg.AssetSelection.groups(SETTINGS_GROUP, include_sources=True)
 """What the sensor observes is no asset to wait for: the rule of `freshness` has judged it already."""
 
@@ -104,12 +133,12 @@ _SETTINGS = dg.AssetSelection.groups(SETTINGS_GROUP, include_sources=True)
 def fill_out_of_date() -> dg.AutomationCondition:
     """For assets with a partition per model: fill what is out of date, once what it needs is there or on its way.
 
-    What failed is not tried again by itself.
+    What failed is not tried again by itself, but for a model that the Hub wanted to be asked for later.
     """
     return (
         OutOfDate()
         & ~dg.AutomationCondition.in_progress()
-        & ~dg.AutomationCondition.execution_failed()
+        & (~dg.AutomationCondition.execution_failed() | WaitIsOver())
         & ~dg.AutomationCondition.any_deps_missing().ignore(_SETTINGS)
         & ~dg.AutomationCondition.any_deps_in_progress()
     )

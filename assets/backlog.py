@@ -28,7 +28,7 @@ class Waiting:
 
     released: when it was found or made, as far as known.
     assets: why each asset waits that is to be made, in order.
-    held: why each asset is left out that was given up.
+    held: why each asset is left out, as given up or not due yet.
     tries, reason: how often what waits was tried in vain at most, and why the last try failed.
     """
 
@@ -43,7 +43,7 @@ class Waiting:
     @property
     def why(self) -> str:
         """Why it waits, in a word or two."""
-        return " and ".join(dict.fromkeys(self.assets.values())) or "given up"
+        return " and ".join(dict.fromkeys(self.assets.values())) or "left out"
 
 
 def backlog(

@@ -70,7 +70,7 @@ def summary(waiting: list[Waiting], busy: set[str], taken: list[Waiting]) -> str
     running = sum(one.model in busy for one in waiting)
     return (
         f"{len(waiting)} models are not up to date: {len(taken)} are asked for now, {running} have runs already, "
-        f"{given_up} were given up, the rest waits for another night"
+        f"{given_up} are left out, the rest waits for another night"
     )
 
 

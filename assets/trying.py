@@ -6,6 +6,7 @@ its files, its settings or the code change.
 
 from __future__ import annotations
 
+import datetime
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,9 +16,10 @@ import dagster as dg
 
 from assets.groups import Asset, model_assets
 from resources.families import ModelEntry
+from resources.hub import HubLimitError
 from resources.passing import passes
 from resources.tries import Tried
-from resources.workspace import Workspace, file_signature, fingerprint
+from resources.workspace import WAITING, Workspace, file_signature, fingerprint
 from rotoscale.errors import RotoscaleError
 
 _log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ def trying(
 ) -> Iterator[None]:
     """Around the work on some assets of a model: notes the try, and turns its errors into Dagster's.
 
-    Raises RetryRequested for a failure that passes, a few times; Failure, with the sentence, for an error about the
+    Raises RetryRequested for a failure that passes soon, a few times; Failure, with the sentence, for an error about the
     user's input; anything else as it is.
     """
     tries = space.tries
@@ -42,7 +44,7 @@ def trying(
     except Exception as error:
         passing, reason = passes(error), said(error)
         _note(assets, lambda name: tries.failed(entry.id, name, reason, passing=passing))
-        if passing and context.retry_number < len(WAITS):
+        if passing and not isinstance(error, HubLimitError) and context.retry_number < len(WAITS):
             seconds = WAITS[context.retry_number]
             context.log.info(f"{reason} Tried again in {seconds:.0f} s.")
             raise dg.RetryRequested(max_retries=len(WAITS), seconds_to_wait=seconds) from error
@@ -88,7 +90,9 @@ def tries_of(space: Workspace, entry: ModelEntry, asset: str) -> Tried | None:
 
 
 def held(space: Workspace, entry: ModelEntry, assets: Sequence[str]) -> dict[str, str]:
-    """Assets that are given up for now, with the reason: tried too often in vain, or made from such a one."""
+    """Assets that are left out for now, with the reason: tried too often in vain, made from such a one, or too soon."""
+    if until := _waits_until(space, entry):
+        return dict.fromkeys(assets, f"the Hub is asked again from {until:%Y-%m-%d %H:%M} UTC")
     found: dict[str, str] = {}
     if not space.tries.has(entry.id):
         return found
@@ -100,6 +104,14 @@ def held(space: Workspace, entry: ModelEntry, assets: Sequence[str]) -> dict[str
         elif needed:
             found[name] = f"needs {needed}"
     return found
+
+
+def _waits_until(space: Workspace, entry: ModelEntry) -> datetime.datetime | None:
+    """When a model may be fetched again that the Hub did not give; None when it may be now."""
+    row = next(iter(space.tables.read("models", entry.id)), None)
+    if row is None or row["status"] != WAITING or row["retry_at"] is None:
+        return None
+    return row["retry_at"] if row["retry_at"] > datetime.datetime.now(datetime.UTC) else None
 
 
 def failure(error: Exception) -> dg.Failure:

@@ -22,6 +22,8 @@
 | ROTOSCALE_TRIES | tries in vain after which a model is left out until it, its settings or the code change | 3 |
 | ROTOSCALE_DAGSTER_YAML | settings of Dagster's instance | `dagster.yaml` in the project |
 | ROTOSCALE_SEED | seed of every random draw | 0 |
+| ROTOSCALE_WATCH_CRON | when watched families are asked about, as five fields of cron, in UTC | `7 * * * *` |
+| ROTOSCALE_HUB_PATIENCE | longest wait, in seconds, that the Hub may ask of a run; beyond it the model waits | 120 |
 """
 
 from __future__ import annotations
@@ -148,6 +150,20 @@ class Settings(BaseSettings):
     dagster_yaml: Folder = Field(
         default=PROJECT / "dagster.yaml", validation_alias="ROTOSCALE_DAGSTER_YAML", description="a file"
     )
+    watch_cron: str = Field(
+        default="7 * * * *",
+        validation_alias="ROTOSCALE_WATCH_CRON",
+        pattern=r"^\s*[\dA-Za-z*/,-]+(\s+[\dA-Za-z*/,-]+){4}\s*$",
+        description="a time as five fields of cron, such as 7 * * * *",
+    )
+    hub_patience: float = Field(
+        default=120.0,
+        validation_alias="ROTOSCALE_HUB_PATIENCE",
+        ge=0,
+        allow_inf_nan=False,
+        description="a number of at least 0",
+    )
+    """Seconds."""
 
     @cached_property
     def device(self) -> str:

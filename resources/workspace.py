@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 FORGOTTEN = "forgotten"
 """Status of a model whose rows were removed; it runs again only when it is named."""
+
+WAITING = "waiting"
+"""Status of a model that the Hub wants to be asked for later; `retry_at` of its row says when."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -66,9 +70,14 @@ class Workspace:
         return [entry for entry in self.registry.automatic() if self.status(entry.id) != FORGOTTEN]
 
     def status(self, model_id: str) -> str:
-        """ready, quarantined or forgotten; empty for a model that was not read yet."""
+        """ready, quarantined, waiting or forgotten; empty for a model that was not read yet."""
         rows = self.tables.read("models", model_id)
         return rows[0]["status"] if rows else ""
+
+    def wait_is_over(self, model_id: str, at: datetime.datetime) -> bool:
+        """Whether a model was waiting for the Hub, and the time has come to ask again."""
+        rows = self.tables.read("models", model_id)
+        return bool(rows) and rows[0]["status"] == WAITING and (rows[0]["retry_at"] or at) <= at
 
     def location(self, model_id: str) -> Location:
         """Where a model's checkpoint lies on disk, downloaded from the Hub if it comes from there."""
@@ -129,13 +138,13 @@ class Workspace:
     def facts(self, model_id: str) -> dict[str, Any]:
         """The model's row of `models`.
 
-        Raises NotReady, with the remedy, when there is none or it is quarantined.
+        Raises NotReady, with the remedy, when there is none or it is quarantined or waits.
         """
         rows = self.tables.read("models", model_id)
         if not rows:
             raise NotReady(f"{model_id} was not read yet; materialize `checkpoints` for it first")
         if rows[0]["status"] != "ready":
-            raise NotReady(f"{model_id} is quarantined: {rows[0]['status_reason']}")
+            raise NotReady(f"{model_id} is {rows[0]['status']}: {rows[0]['status_reason']}")
         return rows[0]
 
     def content_hash(self, model_id: str, *, read: bool = True) -> str:

@@ -17,6 +17,7 @@ EVALUATION = "evaluation-3"
 
 CONTROLS = "controls-1"
 """Change it whenever the same edits could be given other control draws, or another test against them."""
+
 CLAIMS = "claims-2"
 """Of the tables of claims and sentences; each claim's rule has a version of its own beside it."""
 
@@ -29,3 +30,6 @@ CIRCUIT = "circuit-1"
 
 BACKLOG = "backlog-1"
 """Of the list of what waits: change it whenever the same state could give other rows."""
+
+RELEASES = "releases-1"
+"""Of the rows of releases: change it whenever the same listing could be decided otherwise."""

@@ -102,7 +102,7 @@ def test_what_failed_too_often_is_left_out_and_said(
         assert not materialize(folder / "data", folder / "families", model, "checkpoints").success
     asked, why = night(instance)
     assert asked == []
-    assert "4 were given up" in why
+    assert "4 are left out" in why
 
 
 def test_a_typo_in_a_family_file_is_the_reason_to_skip(folder: Path, instance: dg.DagsterInstance) -> None:
