@@ -34,8 +34,8 @@ def trying(
 ) -> Iterator[None]:
     """Around the work on some assets of a model: notes the try, and turns its errors into Dagster's.
 
-    Raises RetryRequested for a failure that passes soon, a few times; Failure, with the sentence, for an error about the
-    user's input; anything else as it is.
+    Raises RetryRequested for a failure that passes soon, a few times; Failure, with the sentence, for an error about
+    the user's input; anything else as it is.
     """
     tries = space.tries
     _note(assets, lambda name: tries.begin(entry.id, name, tried_with(space, entry, model_assets()[name])))

@@ -14,7 +14,7 @@ TABLES = (
         place INTEGER Place in the order, counted from 0: least tried first, then the newest release.
         model VARCHAR Model that waits.
         family VARCHAR Model family.
-        released_at TIMESTAMPTZ When the Hub says it was made, else when it was found or its folder written; may be null.
+        released_at TIMESTAMPTZ When the Hub says it was made, else when it was found or written; may be null.
         assets VARCHAR[] Assets that are to be made, in order.
         why VARCHAR missing, unfinished, older code, or changed (files, settings or rows that it is made from).
         held VARCHAR[] Assets that are left out: given up until something changes, or not due yet.

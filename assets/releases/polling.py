@@ -14,7 +14,8 @@ def watching(workspace: WorkspaceResource | None = None) -> list[str]:
     return [family.name for family in space.registry.families.values() if family.watch]
 
 
-def _anything_watched() -> bool:
+def anything_watched() -> bool:
+    """Whether a family watches something now."""
     try:
         return bool(watching())
     except RotoscaleError:
@@ -31,7 +32,7 @@ poll_releases_job = dg.define_asset_job(
     cron_schedule=load_settings().watch_cron,
     name="poll_releases",
     # Switched on where a family watches something when the code location is loaded.
-    default_status=dg.DefaultScheduleStatus.RUNNING if _anything_watched() else dg.DefaultScheduleStatus.STOPPED,
+    default_status=dg.DefaultScheduleStatus.RUNNING if anything_watched() else dg.DefaultScheduleStatus.STOPPED,
     description="Asks the Hub and watched folders for new releases of the families that have a `watch:` block.",
 )
 def poll_releases(workspace: WorkspaceResource) -> dg.RunRequest | dg.SkipReason:
