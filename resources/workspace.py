@@ -15,8 +15,10 @@ from resources import machine, progress, workers
 from resources.atomic import sweep
 from resources.factors import FactorStore
 from resources.families import ModelEntry, Registry, load_registry
+from resources.feed import write_feeds
 from resources.records import read_record, trim_records, write_record
 from resources.settings import Settings
+from resources.tries import Tries
 from resources.warehouse import Contract, Published, TableStore, is_published, publish
 from rotoscale.errors import RotoscaleError
 
@@ -48,7 +50,10 @@ class Workspace:
         self.settings = settings
         self.tables = TableStore(settings.tables, contract)
         self.content_hashes = ContentHashes(settings.content_hashes)
+        self.tries = Tries(settings.tries)
         self._snapshots: dict[str, Snapshot] = {}
+        self.make_room: Callable[[int], None] | None = None
+        """What to do before bytes are downloaded: see assets/downloads.py."""
         self.factors = FactorStore(settings.factors, settings.factor_gigabytes * 1e9)
 
     @cached_property
@@ -105,6 +110,7 @@ class Workspace:
                 entry.hub,
                 entry.revision or "main",
                 progress=lambda done, total: progress.report(f"{entry.id}: downloading", done, total),
+                make_room=self.make_room,
             )
         return self._snapshots[entry.id]
 
@@ -191,12 +197,15 @@ class Workspace:
         return is_published(self.tables, self.settings.published)
 
     def publish(self) -> Published:
-        """Publish all tables as the next DuckDB file, keep the stores within their limits, and sweep leftovers."""
+        """Publish all tables as the next DuckDB file with its feeds, keep the stores within their limits, and sweep."""
         self.factors.trim()
         trim_records(self.settings.pairs)
         for folder in (self.settings.evaluations, self.settings.content_hashes):
             sweep(folder)
-        return publish(self.tables, self.settings.published)
+        published = publish(self.tables, self.settings.published)
+        if {"models", "scale_statistics", "findings"} <= self.tables.contract.keys():
+            write_feeds(self.settings.published)
+        return published
 
 
 def fingerprint(*parts: Any) -> str:

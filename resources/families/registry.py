@@ -23,6 +23,10 @@ class UnknownModel(RotoscaleError):  # noqa: N818 (reads as what it says)
     """No model of that id is registered."""
 
 
+class UnknownFamily(RotoscaleError):  # noqa: N818 (reads as what it says)
+    """No family of that name is registered."""
+
+
 @dataclass(frozen=True)
 class Registry:
     """All families together. `models` is in an order in which every model follows its base and references.
@@ -55,6 +59,16 @@ class Registry:
     def family_of(self, model_id: str) -> Family:
         """Return the family of a model; raises UnknownModel."""
         return self.families[self.model(model_id).family]
+
+    def family(self, name: str) -> Family:
+        """Return the family of that name.
+
+        Raises:
+            UnknownFamily: with those that there are.
+        """
+        if name not in self.families:
+            raise UnknownFamily(f'No family "{name}" is registered. Registered are: {_some(self.families)}.')
+        return self.families[name]
 
     def automatic(self) -> tuple[ModelEntry, ...]:
         """Return the models that run without being named, in order: those of automatic families."""

@@ -35,13 +35,25 @@ class HubFormatError(HubError):
 class HubOfflineError(HubError):
     """The Hub cannot be reached, and the cache does not have the checkpoint."""
 
+    passes = True
+
+
+class HubSwitchedOffError(HubOfflineError):
+    """HF_HUB_OFFLINE forbids to ask the Hub, and the cache does not have the checkpoint."""
+
+    passes = False
+
 
 class HubInterruptedError(HubError):
     """The connection broke in the middle of a download, again and again."""
 
+    passes = True
+
 
 class HubLimitError(HubError):
     """The Hub asks to wait for longer than a run waits; `until` is when to ask again, in UTC."""
+
+    passes = True
 
     def __init__(self, until: datetime.datetime, status: int, repo_id: str = "") -> None:
         self.until, self.status = until, status
@@ -62,6 +74,8 @@ class HubDamagedError(HubError):
 
 class HubDiskError(HubError):
     """No room for the download, or the cache folder cannot be written."""
+
+    passes = True
 
 
 def endpoint() -> str:
@@ -103,7 +117,7 @@ def explained(error: Exception, repo_id: str, revision: str, broken: type[HubErr
             "one set HF_TOKEN to a token that may read it."
         )
     if isinstance(error, errors.OfflineModeIsEnabled):
-        return HubOfflineError(
+        return HubSwitchedOffError(
             f"{repo_id}@{revision} is not complete in the cache and HF_HUB_OFFLINE is set; unset it, or download first."
         )
     if status == 429:

@@ -6,10 +6,11 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from resources.hub.budget import Lease, lease, note_downloaded, note_used
 from resources.hub.cache import check_room, complete_snapshot, is_cached, remember, storage_of, sweep
 from resources.hub.client import install
 from resources.hub.errors import (
@@ -30,10 +31,14 @@ _SHA256_DIGITS = 64
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A checkpoint in the local cache: its folder, and the commit that its files are of."""
+    """A checkpoint in the local cache: its folder, and the commit that its files are of.
+
+    Whoever keeps the object keeps the files from being removed for want of room.
+    """
 
     path: Path
     commit: str
+    lease: Lease | None = field(default=None, compare=False, repr=False)
 
 
 def resolve(
@@ -41,6 +46,7 @@ def resolve(
     revision: str = "main",
     cache_dir: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    make_room: Callable[[int], None] | None = None,
 ) -> Snapshot:
     """Make a model repository's checkpoint available as a local folder.
 
@@ -49,6 +55,7 @@ def resolve(
         revision: branch, tag or commit.
         cache_dir: the client's cache; by default the one that all Hugging Face tools share.
         progress: called with bytes done and bytes in all while downloading, from several threads but never at once.
+        make_room: called before a download with its bytes, to remove what is not needed any more.
 
     Raises:
         HubNameError: `repo_id` or `revision` is none.
@@ -64,15 +71,18 @@ def resolve(
     from huggingface_hub import constants
 
     cache = Path(cache_dir or constants.HF_HUB_CACHE).expanduser().absolute()
+    held = lease(cache, repo_id)
     if COMMIT.fullmatch(revision) and (found := complete_snapshot(repo_id, revision, cache)):
-        return Snapshot(found, found.name)
+        note_used(cache, repo_id, found.name)
+        return Snapshot(found, found.name, held)
     try:
         info = ask(repo_id, revision)
     except (HubOfflineError, HubLimitError) as error:
         if not (found := complete_snapshot(repo_id, revision, cache)):
             raise
         log.warning("%s Using the copy of %s in the cache, commit %s.", error, repo_id, found.name)
-        return Snapshot(found, found.name)
+        note_used(cache, repo_id, found.name)
+        return Snapshot(found, found.name, held)
 
     commit = info.sha or ""
     if not COMMIT.fullmatch(commit):
@@ -81,13 +91,18 @@ def resolve(
     storage = storage_of(cache, repo_id)
     new = [file for file in files if not is_cached(storage, commit, file[0], file[1])]
     missing = sum(size for _, _, size in new)
+    if make_room and missing:
+        make_room(missing)
     check_room(cache, missing, repo_id)
     sweep(storage)
+    if missing:  # before the download: a part of one is this program's too
+        note_downloaded(cache, repo_id, commit)
     snapshot = _download(repo_id, commit, cache, [name for name, _, _ in files], missing, progress)
     for name, blob, _ in new:
         _check_arrived(snapshot / name, blob, repo_id)
+    note_used(cache, repo_id, commit)
     remember(storage, revision, commit)
-    return Snapshot(snapshot, commit)
+    return Snapshot(snapshot, commit, held)
 
 
 def _download(
