@@ -120,6 +120,16 @@ def materialize(
     return outcome
 
 
+def materialize_shared(space: Workspace, asset: str, console: Console) -> str:
+    """Run an asset without partitions, out of date or not, and publish; the reason of a failure, or nothing."""
+    from assets.definitions import defs
+    from assets.slots import watched
+
+    job = defs.resolve_implicit_global_asset_job_def()
+    with open_instance(space) as instance, bar(console), watched(instance, console.print):
+        return _execute(job, instance, [asset], None) or _execute(job, instance, ["warehouse"], None)
+
+
 def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, assets: Sequence[str], model: str | None) -> str:
     """Run some assets of one model in this process; the reason of the failure, or nothing."""
     import dagster as dg

@@ -80,17 +80,16 @@ class Judging:
             decide(row, WAITING, str(error), self.at, retry_at=self.at + FAILED_AGAIN)
 
     def _gone(self, row: Row, error: HubNotFoundError) -> None:
-        """The commit or the repository is not there any more: the newest commit is looked into at the next poll."""
+        """The commit or the repository is not there any more: the newest commit is looked into in its place."""
         try:
             newest = look(row["model"]).commit
         except HubNotFoundError:
             decide(row, LEFT, f"Deleted or made private: {error}", self.at, looked_at=self.at)
             return
-        reason = f"Commit {row['revision'][:12]} was deleted; {newest[:12]} is looked into at the next poll."
         if newest == row["revision"]:
-            reason = str(error)
+            raise error
         row["revision"] = newest
-        decide(row, WAITING, reason, self.at)
+        self._decide(row)
 
     def _decide(self, row: Row) -> None:
         model, commit = row["model"], row["revision"]

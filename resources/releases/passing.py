@@ -38,6 +38,7 @@ def one_pass(
     run_id: str,
     code_version: str,
     until: datetime.datetime | None = None,
+    at: datetime.datetime | None = None,
 ) -> Passed:
     """Ask what is new for a family, decide, register, follow up, and write its rows.
 
@@ -48,8 +49,9 @@ def one_pass(
         run_id: who writes.
         code_version: of the method.
         until: when the Hub may be asked again, where an earlier family of the same pass was told to wait.
+        at: the time of the pass; now, if it is not given.
     """
-    at = datetime.datetime.now(datetime.UTC)
+    at = at or datetime.datetime.now(datetime.UTC)
     book = Book.of(space, family)
     found = space.registry.families.get(family)
     passed = Passed(until=until)
