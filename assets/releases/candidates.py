@@ -1,7 +1,5 @@
 """The asset `release_candidates`: what the Hub and watched folders offer, what was decided of it, what became of it."""
 
-import datetime
-
 import dagster as dg
 
 from assets.materializing import WorkspaceResource
@@ -21,15 +19,15 @@ from assets.materializing_shared import materializing_shared, shared_spec
 )
 def release_candidates(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
     """Ask for every watched family, register what passes, and follow up what was registered before."""
-    from assets.groups import shared_assets
     from resources import releases
 
     counts: dict[str, int] = {}
     registered: list[str] = []
     messages: list[str] = []
-    until: datetime.datetime | None = None
     with materializing_shared(context, workspace, "release_candidates") as run:
-        for family in shared_assets()["release_candidates"].keys(run.space):
+        families = run.asset.keys(run.space)
+        until = releases.held_until(run.space, families)
+        for family in families:
             passed = releases.one_pass(
                 run.space,
                 family,

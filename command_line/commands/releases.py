@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -64,7 +65,7 @@ def _family(console: Console, book: Book, every: bool) -> None:
     order = {"taken": 0, "waiting": 1, "gated": 2, "left": 3}
     rows = sorted(book.rows, key=lambda row: (order[row["decision"]], -row["found_at"].timestamp(), row["model"]))
     listed = [row for row in rows if every or row["decision"] != "left"]
-    cells = [[row["model"], row["relation"], _time(row["found_at"]), *_decision(row), row["reason"]] for row in listed]
+    cells = [[_name(row), row["relation"], _time(row["found_at"]), *_decision(row), row["reason"]] for row in listed]
     if cells:
         columns = ["model", "relation", "found", "decision", "state", "why"]
         console.print(show.table(f"{book.family}: releases", columns, cells))
@@ -75,6 +76,13 @@ def _family(console: Console, book: Book, every: bool) -> None:
         caption = "`--all` lists them" + (f"; {rest} further reasons" if rest else "")
         title = f"{book.family}: left, by reason"
         console.print(show.table(title, ["why", "releases"], counted, caption=caption))
+
+
+def _name(row: dict[str, Any]) -> str:
+    """The repository, or the folder from the watched one on."""
+    if row["source"] == "hub":
+        return row["model"]
+    return str(Path(row["model"]).relative_to(Path(row["watched"]).parent))
 
 
 def _decision(row: dict[str, Any]) -> list[str]:

@@ -48,7 +48,8 @@ class Registration:
                 if model_id in registry.models and model_id not in named:
                     family = registry.family_of(model_id)
                     if _is_ours(family.file, self.folder):
-                        _write(family.file, _without(family, model_id))
+                        # As the file has it: the registry's has releases in it that have files of their own.
+                        _write(family.file, _without(load_family(family.file), model_id))
                         removed.append(model_id)
             return tuple(removed)
 

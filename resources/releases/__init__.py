@@ -6,7 +6,7 @@ left of it and registers, `folders` does both for watched folders, `states` foll
 written after the listing and again after the decisions, so that a pass that is killed has lost nothing but its time.
 """
 
-from resources.releases.passing import Passed, one_pass
+from resources.releases.passing import Passed, held_until, one_pass
 from resources.releases.states import seen_from
 
-__all__ = ["Passed", "one_pass", "seen_from"]
+__all__ = ["Passed", "held_until", "one_pass", "seen_from"]

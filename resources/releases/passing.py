@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from resources.hub import HubLimitError, HubOfflineError
@@ -48,7 +48,7 @@ def one_pass(
         fingerprint: what the rows are made from, taken after the decisions and before the states are read.
         run_id: who writes.
         code_version: of the method.
-        until: when the Hub may be asked again, where an earlier family of the same pass was told to wait.
+        until: when the Hub may be asked again, where it said so before: see `held_until`.
         at: the time of the pass; now, if it is not given.
     """
     at = at or datetime.datetime.now(datetime.UTC)
@@ -97,7 +97,12 @@ def _asked_lately(book: Book, at: datetime.datetime) -> bool:
     return bool(times) and at - max(times) < NOT_AGAIN_WITHIN
 
 
+def held_until(space: Workspace, families: Iterable[str]) -> datetime.datetime | None:
+    """When the Hub wants to be asked again, as it said at an earlier pass of any family; None when it may be now."""
+    now = datetime.datetime.now(datetime.UTC)
+    return max((time for family in families if (time := _wait(Book.of(space, family), now))), default=None)
+
+
 def _wait(book: Book, at: datetime.datetime) -> datetime.datetime | None:
-    """When the Hub wants to be asked again, as it said at an earlier pass."""
     times = [poll["retry_at"] for poll in book.polls if poll.get("retry_at")]
     return max((time for time in times if time > at), default=None)

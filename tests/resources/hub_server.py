@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,11 +38,15 @@ class Repository:
 
 @dataclass
 class Limit:
-    """An answer in place of the right one, for every address that holds a text, `times` times."""
+    """An answer in place of the right one, for every address that holds a text, `times` times.
+
+    It comes after `silence` seconds; with the status 0 none comes at all.
+    """
 
     status: int = 429
     headers: dict[str, str] = field(default_factory=dict)
     times: int = 10**9
+    silence: float = 0.0
 
 
 @dataclass
@@ -162,6 +167,10 @@ class HubServer:
         for text, limit in self.limits.items():
             if text in unquote(request.path) and limit.times > 0:
                 limit.times -= 1
+                time.sleep(limit.silence)
+                if not limit.status:
+                    request.close_connection = True
+                    return None
                 return self.refuse(request, limit.status, None, headers=limit.headers)
         for old, new in self.renamed.items():
             if path.startswith((f"/api/models/{old}", f"/{old}/resolve/")):

@@ -247,10 +247,13 @@ def test_a_gated_model_says_what_to_do_and_is_taken_once_its_terms_are_accepted(
     try:
         secret.data, secret.families = watcher.data, watcher.families
         assert words(secret.look(hours=1)) == {"lab/gated": "gated"}  # asked again once a day
-        assert words(secret.look(hours=25)) == {"lab/gated": "taken"}
+        taken = secret.look(hours=25)
+        assert words(taken) == {"lab/gated": "taken"}
         assert f"Bearer {GOOD_TOKEN}" in server.tokens
         server.limits["/api/models"] = Limit(500)
-        secret.look(hours=26)
+        failed = secret.look(hours=26)
+        assert any("500" in poll["message"] for poll in failed["release_polls"])
+        assert GOOD_TOKEN not in json.dumps([taken, failed])
     finally:
         secret.stop()
     written = [file for file in (*watcher.data.rglob("*"), secret.log) if file.is_file()]
