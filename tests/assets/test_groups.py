@@ -83,6 +83,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> Path:
     copy = tmp_path_factory.mktemp("house")
     for room in ("assets", "command_line", "dashboard", "resources", "rotoscale"):
         shutil.copytree(PROJECT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "dagster.yaml", copy)
     toy = copy / "assets" / "toy"
     toy.mkdir()
     (toy / "__init__.py").touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from pathlib import Path
 
@@ -46,8 +47,9 @@ def test_a_release_is_found_analysed_and_published_by_itself(
         arguments = ("ui", "--port", port, "--dashboard-port", dashboard_port)
         with running(*arguments, data=data, families=families) as command:
             command.until("a first poll", lambda: "/api/models" in [path for _, path, _ in hub.requests], PATIENCE)
-            commit = hub.descend("lab/poet", "lab/base", files(checkpoints / "tuned"))
-            hub.descend("other/poet", "lab/base", files(checkpoints / "unrelated"))
+            now = {"created_at": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S.000Z}"}
+            commit = hub.descend("lab/poet", "lab/base", files(checkpoints / "tuned"), **now)
+            hub.descend("other/poet", "lab/base", files(checkpoints / "unrelated"), **now)
             appeared = time.monotonic()
             rows = command.until(
                 "rows of the release",
