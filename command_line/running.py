@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -73,12 +73,16 @@ def open_instance(space: Workspace) -> dg.DagsterInstance:
 
 
 def materialize(
-    space: Workspace, models: Sequence[str], console: Console, assets: Sequence[str] | None = None
+    space: Workspace,
+    models: Sequence[str],
+    console: Console,
+    assets: Sequence[str] | None = None,
+    shared_too: Sequence[str] = (),
 ) -> Outcome:
     """Bring models up to date in the order given, each after its references, then what is about several models.
 
-    `assets` narrows what is brought up to date to some assets of the models. A model that fails is reported and the
-    others go on. What is new is published.
+    `assets` narrows what is brought up to date to some assets of the models, and to those of `shared_too` among what
+    is about several. A model that fails is reported and the others go on. What is new is published.
     """
     from assets.freshness import is_waiting, pending
     from assets.groups import shared_assets
@@ -93,7 +97,7 @@ def materialize(
             work[entry.id] = waiting
         else:
             outcome.fresh.append(entry.id)
-    shared = shared_assets() if assets is None else {}
+    shared = {name: asset for name, asset in shared_assets().items() if assets is None or name in shared_too}
     if not work and space.published_is_current() and not any(is_waiting(space, one) for one in shared.values()):
         return outcome
     from assets.definitions import defs
@@ -120,17 +124,29 @@ def materialize(
     return outcome
 
 
-def materialize_shared(space: Workspace, asset: str, console: Console) -> str:
+def materialize_shared(space: Workspace, asset: str, console: Console, config: Mapping[str, Any] | None = None) -> str:
     """Run an asset without partitions, out of date or not, and publish; the reason of a failure, or nothing."""
     from assets.definitions import defs
     from assets.slots import watched
 
     job = defs.resolve_implicit_global_asset_job_def()
     with open_instance(space) as instance, bar(console), watched(instance, console.print):
-        return _execute(job, instance, [asset], None) or _execute(job, instance, ["warehouse"], None)
+        ops = {asset: {"config": dict(config)}} if config else None
+        return _execute(job, instance, [asset], None, ops) or _execute(job, instance, ["warehouse"], None)
 
 
-def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, assets: Sequence[str], model: str | None) -> str:
+def materialize_pair(space: Workspace, asset: str, pair: str, console: Console) -> str:
+    """Make the rows of one pair of models of a shared asset, and publish; the reason of the failure, or nothing."""
+    return materialize_shared(space, asset, console, {"only": [pair]})
+
+
+def _execute(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    assets: Sequence[str],
+    model: str | None,
+    ops: Mapping[str, Any] | None = None,
+) -> str:
     """Run some assets of one model in this process; the reason of the failure, or nothing."""
     import dagster as dg
 
@@ -141,7 +157,7 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, assets: Sequen
         partition_key=model,
         asset_selection=[dg.AssetKey(asset) for asset in assets],
         tags=process_tag(),
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, "ops": dict(ops or {})},
         raise_on_error=False,
     )
     interrupts.raise_again()  # Dagster records an interruption as a failure like any other

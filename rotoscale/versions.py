@@ -33,3 +33,6 @@ BACKLOG = "backlog-1"
 
 RELEASES = "releases-1"
 """Of the rows of releases: change it whenever the same listing could be decided otherwise."""
+
+LINEAGE = "lineage-1"
+"""Change it whenever the same two models could give another row of `lineage`; the verdict's rules have their own."""

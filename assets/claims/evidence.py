@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from assets.groups import model_assets
+from resources.families import pair_key
 from resources.workspace import Workspace
 from rotoscale.claims import CLAIMS, Evidence
 
@@ -60,7 +61,8 @@ def pair_sentences(space: Workspace, key: str) -> list[dict[str, Any]]:
     entry = space.registry.model(key)
     # Shapes are lists, and needed; the other tables' lists are whole spectra and pictures.
     tables = {table: space.tables.read(table, key, lists=table == "tensor_changes") for table in PAIR_TABLES}
-    rows = pair_rows(key, entry.base or "", tables, space.facts(key)["dtype"])
+    lineage = space.tables.read("lineage", pair_key(key, entry.base or ""))
+    rows = pair_rows(key, entry.base or "", tables, space.facts(key)["dtype"], lineage)
     if not rows.matrices:
         return []
     return findings_on_pair(entry.family, key, entry.base or "", sentences_on(rows), PAIR_TABLES)
@@ -68,7 +70,10 @@ def pair_sentences(space: Workspace, key: str) -> list[dict[str, Any]]:
 
 def pair_made_from(space: Workspace, key: str) -> list[Any]:
     """What the rows on a descendant against its base were made from."""
-    return [] if key.startswith(FAMILY) else [(table, _version(space, table, key)) for table in PAIR_TABLES]
+    if key.startswith(FAMILY):
+        return []
+    lineage = pair_key(key, space.registry.model(key).base or "")
+    return [*((table, _version(space, table, key)) for table in PAIR_TABLES), _version(space, "lineage", lineage)]
 
 
 def _wanted(space: Workspace, key: str) -> dict[str, list[str]]:

@@ -34,7 +34,7 @@ GROUP = Group(
         SharedAsset(
             "findings",
             versions.CLAIMS,
-            after=("claims", "rotation_statistics", "tensor_changes"),
+            after=("claims", "rotation_statistics", "tensor_changes", "lineage"),
             keys=evidence.keys,
             inputs=_inputs_of_sentences,
         ),

@@ -47,8 +47,8 @@ def compare(base: str, post: str, json_file: Path | None) -> None:
     """
     from assets.groups import structural_assets
     from command_line import show, show_pair
-    from command_line.running import materialize, open_workspace
-    from resources.families import register_local
+    from command_line.running import materialize, materialize_pair, open_workspace
+    from resources.families import pair_key, register_local
     from resources.warehouse import read
     from resources.warehouse.pair_rows import read_pair_rows
     from resources.warehouse.summaries import summarize
@@ -70,6 +70,12 @@ def compare(base: str, post: str, json_file: Path | None) -> None:
             if json_file
         }
         found = read_pair_rows(connection, post_entry.id, base_entry.id)
+    if found.lineage is None and found.summary.looks_unrelated:
+        failure = materialize_pair(space, "lineage", pair_key(base_entry.id, post_entry.id), show.errors())
+        if failure:
+            raise RotoscaleError(failure)
+        with read(space.settings.published) as connection:
+            found = read_pair_rows(connection, post_entry.id, base_entry.id)
     console = show.output()
     show.comparison(console, summary)
     show_pair.agreement(console, found)

@@ -58,6 +58,7 @@ from resources.families.entries import (
 from resources.families.fields import MODEL_ID_PATTERN
 from resources.families.file import MAX_FILE_BYTES, FamilyFileError
 from resources.families.local import Registration, register_local
+from resources.families.pairs import pair_key, pairs_of
 from resources.families.registry import Registry, UnknownModel, load_family, load_registry
 from resources.families.releases import register_release
 from resources.families.source import UnknownSource, unregistered
@@ -82,6 +83,8 @@ __all__ = [
     "family_schema",
     "load_family",
     "load_registry",
+    "pair_key",
+    "pairs_of",
     "register_local",
     "register_release",
     "unregistered",

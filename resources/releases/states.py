@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from resources.families import pair_key
 from resources.releases.book import FOLDER, REGISTERED, Book, Row
 from resources.releases.folders import checkpoints_in, is_settled
 from resources.workspace import Workspace
 
 _RESULTS = "scale_statistics"
 """The table whose rows of a model are its first results."""
+
+_LINEAGE = "lineage"
 
 
 def refresh(space: Workspace, book: Book) -> None:
@@ -22,14 +25,28 @@ def refresh(space: Workspace, book: Book) -> None:
             row.update(state="registered", state_reason="")
             continue
         row.update(state=found[0]["status"], state_reason=found[0]["status_reason"])
-        if row["kind"] == REGISTERED and found[0]["revision"]:
-            row["revision"] = found[0]["revision"]
+        if row["kind"] == REGISTERED:
+            _follow_branch(book, row, found[0]["revision"])
         if row["state"] != "ready":
             continue
         if row.get("results_at") is None:
             row["results_at"] = _results_at(space, model)
         if row["results_at"] is not None:
             row["state"] = "results"
+        row["lineage"] = _lineage(space, row)
+
+
+def _follow_branch(book: Book, row: Row, commit: str | None) -> None:
+    """Note the commit that a model was read at which a family file names by a branch; one row a commit."""
+    others = (other["revision"] for other in book.about(row["source"], row["model"]) if other is not row)
+    if commit and commit != row["revision"] and commit not in others:
+        row.update(revision=commit, weights=None)
+
+
+def _lineage(space: Workspace, row: Row) -> str | None:
+    """What the weights say of the descent that the Hub states; None while they were not tested."""
+    found = space.tables.read(_LINEAGE, pair_key(row["base_id"], row["model_id"]))
+    return f"{found[0]['verdict']}: {found[0]['reason']}" if found else None
 
 
 def _results_at(space: Workspace, model: str) -> datetime.datetime | None:
@@ -49,8 +66,9 @@ def seen_from(space: Workspace, family: str) -> Any:
 def _stage(space: Workspace, row: Row) -> Any:
     found = space.tables.read("models", row["model_id"])
     return [
-        found and (found[0]["status"], found[0]["status_reason"]),
+        found and (found[0]["status"], found[0]["status_reason"], found[0]["revision"]),
         space.tables.path(_RESULTS, row["model_id"]).exists(),
+        space.tables.fingerprint(_LINEAGE, pair_key(row["base_id"], row["model_id"])),
     ]
 
 

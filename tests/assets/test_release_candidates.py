@@ -20,6 +20,7 @@ from assets.models.sensors import registered_models
 from assets.releases import polling
 from resources.hub import HubLimitError
 from resources.releases import folders
+from resources.releases.book import Book
 from resources.workspace import Workspace
 from tests.materialize import materialize
 
@@ -91,7 +92,12 @@ def test_a_release_is_found_registered_given_a_partition_and_followed_to_its_res
     row = house.rows()["tuned"]
     assert (row["state"], row["shapes"]) == ("results", None)  # the base had not been read when it was taken
     assert row["results_at"] is not None
+    assert row["lineage"] is None
     assert not house.is_waiting()
+    assert house.materialize(None, "lineage").success
+    assert house.is_waiting()
+    assert house.materialize(None, "release_candidates").success
+    assert house.rows()["tuned"]["lineage"].startswith("related: ")
     (event,) = result.get_asset_materialization_events()
     assert event.materialization.metadata["taken"].value == 1
 
@@ -176,6 +182,23 @@ def test_what_a_family_found_stays_when_it_watches_no_longer(house: House) -> No
     assert house.materialize(None, "release_candidates").success
     assert house.rows()["tuned"]["decision"] == "taken"
     assert not house.is_waiting()
+
+
+@pytest.mark.parametrize(("read_at", "noted"), [("c3", "c3"), ("c2", "c1")])
+def test_a_branch_that_moved_keeps_one_row_a_commit(house: House, read_at: str, noted: str) -> None:
+    """A model registered by hand at `main` was read again at another commit, which may have a row of its own."""
+    house.write(watch="")
+    space, now = house.space(), datetime.datetime.now(datetime.UTC)
+    rows = Book("tiny", [], [])
+    common = {"source": "hub", "model": "lab/base", "found_at": now, "decision": "taken", "base_id": "base"}
+    rows.add({**common, "revision": "c1", "kind": "registered", "model_id": "base"})
+    rows.add({**common, "revision": "c2", "kind": "revision", "model_id": "lab--base"})
+    rows.store(space, "run", "releases-1")
+    read = {"model_id": "base", "base_id": "base", "status": "ready", "status_reason": "", "revision": read_at}
+    space.tables.write("models", "base", [read], run_id="", code_version="")
+    assert house.materialize(None, "release_candidates").success
+    found = {row["kind"]: row["revision"] for row in house.space().tables.read("releases", "tiny")}
+    assert found == {"registered": noted, "revision": "c2"}
 
 
 @pytest.mark.parametrize(("minutes", "asked"), [(60, False), (-1, True)])

@@ -1,8 +1,4 @@
-"""The Hub path with the real client against a Hub on this machine, never in this process.
-
-The client reads HF_ENDPOINT and HF_HUB_OFFLINE when it is imported, so each setting needs a process of its own; a
-killed run needs one anyway. Calls with nothing special share one worker, which saves most of the time.
-"""
+"""The Hub path with the real client against a Hub on this machine, never in this process (`hub_caller`)."""
 
 from __future__ import annotations
 
@@ -13,119 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from resources import hub
-from tests.resources.hub_server import EXPIRED_TOKEN, GOOD_TOKEN, HubServer, Limit
-
-PROJECT = Path(__file__).resolve().parents[2]
-WORKER = """
-import json, logging, resource, sys
-from pathlib import Path
-from resources import hub
-logging.basicConfig()
-for line in sys.stdin:
-    a = json.loads(line)
-    if a["largest"]:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (a["largest"], a["largest"]))
-    steps = []
-    try:
-        s = hub.resolve(a["repo"], a["revision"], Path(a["cache"]), lambda done, total: steps.append((done, total)))
-        out = {"path": str(s.path), "commit": s.commit}
-    except hub.HubError as e:
-        out = {"error": type(e).__name__, "message": str(e)}
-    print(json.dumps(out | {"steps": steps}), flush=True)
-"""
-
-
-class Caller:
-    """Calls `resolve` in other processes, which share one cache."""
-
-    def __init__(self, server: HubServer, worker: subprocess.Popen[str], folder: Path):
-        self.server, self.worker, self.folder = server, worker, folder
-        self.cache = folder / "hub"
-
-    def question(self, repo: str, revision: str = "main", cache: Path | None = None, largest: int = 0) -> str:
-        asked = {"repo": repo, "revision": revision, "cache": str(cache or self.cache), "largest": largest}
-        return json.dumps(asked) + "\n"
-
-    def __call__(self, repo: str, revision: str = "main", cache: Path | None = None) -> dict[str, Any]:
-        """Call in the shared worker."""
-        assert self.worker.stdin
-        assert self.worker.stdout
-        self.worker.stdin.write(self.question(repo, revision, cache))
-        self.worker.stdin.flush()
-        return json.loads(self.worker.stdout.readline())
-
-    def apart(self, repo: str, revision: str = "main", largest: int = 0, **env: str) -> dict[str, Any]:
-        """Call in a process of its own; what it logged is under "log"."""
-        process = start_worker(self.server, env)
-        out, err = process.communicate(self.question(repo, revision, largest=largest), timeout=60)
-        assert process.returncode == 0, err
-        assert "Traceback" not in err
-        return json.loads(out) | {"log": err}
-
-
-def start_worker(server: HubServer, env: dict[str, str], errors: int = subprocess.PIPE) -> subprocess.Popen[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING_FACE"))}
-    clean |= {"HF_ENDPOINT": server.endpoint, "HF_HOME": "/nowhere", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    clean |= {"PYTHONPATH": str(PROJECT), "NO_PROXY": "*", "no_proxy": "*", "OMP_NUM_THREADS": "1", **env}
-    command, pipe = [sys.executable, "-c", WORKER], subprocess.PIPE
-    return subprocess.Popen(command, env=clean, stdin=pipe, stdout=pipe, stderr=errors, text=True)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of a tiny real Llama checkpoint in three or more shards."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2,
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("checkpoint")
-    LlamaForCausalLM(config).save_pretrained(folder, max_shard_size="40KB")
-    (folder / "tokenizer_config.json").write_text("{}")
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    files = {f.name: f.read_bytes() for f in folder.iterdir()}
-    assert sum(name.endswith(".safetensors") for name in files) >= 3
-    return files
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[HubServer, subprocess.Popen[str]]]:
-    """The server and the shared worker."""
-    with HubServer() as server:
-        worker = start_worker(server, {}, subprocess.DEVNULL)  # nobody would empty a pipe
-        yield server, worker
-        worker.communicate(timeout=30)
-
-
-@pytest.fixture
-def server(running: tuple[HubServer, subprocess.Popen[str]]) -> HubServer:
-    running[0].clear()
-    return running[0]
-
-
-@pytest.fixture
-def call(server: HubServer, running: tuple[HubServer, subprocess.Popen[str]], tmp_path: Path) -> Caller:
-    return Caller(server, running[1], tmp_path)
-
-
-def shards(files: dict[str, bytes]) -> list[str]:
-    return sorted(name for name in files if name.endswith(".safetensors"))
-
-
-def on_disk(path: str) -> dict[str, bytes]:
-    return {f.name: f.read_bytes() for f in Path(path).iterdir()}
+from tests.resources.hub_caller import PROJECT, Caller, on_disk, shards, start_worker
+from tests.resources.hub_server import EXPIRED_TOKEN, GOOD_TOKEN, HubServer
 
 
 def test_a_checkpoint_arrives_whole_and_nothing_else_with_it(
@@ -336,109 +227,6 @@ def test_a_gated_repository_says_what_to_do(server: HubServer, call: Caller, che
     assert expired["error"] == "HubGatedError"
     assert "does not accept the token" in expired["message"]
     assert on_disk(call.apart("org/gated", HF_TOKEN=GOOD_TOKEN)["path"]) == checkpoint
-
-
-def test_a_wait_beyond_our_patience_is_not_slept_through(
-    server: HubServer, call: Caller, checkpoint: dict[str, bytes]
-) -> None:
-    """The time is said, what is complete is kept, and other models are not held up."""
-    server.add("org/busy", checkpoint)
-    server.add("org/tiny", checkpoint)
-    for address in ("/api/models/org/busy", f"/org/busy/resolve/{server.repositories['org/busy'].refs['main']}/model"):
-        started = time.monotonic()
-        server.limits[address] = Limit(429, {"Retry-After": "86400"})
-        limited = call("org/busy")
-        assert limited["error"] == "HubLimitError"
-        assert "org/busy and asks to wait until" in limited["message"]
-        assert time.monotonic() - started < 20
-        server.limits.clear()
-    assert on_disk(call("org/tiny")["path"]) == checkpoint
-    # A wait within the patience is slept through, of the question and of the files.
-    server.limits["org/busy"] = Limit(429, {"Retry-After": "1"}, times=2)
-    assert on_disk(call.apart("org/busy", ROTOSCALE_HUB_PATIENCE="5")["path"]) == checkpoint
-
-
-def test_a_wait_that_is_over_the_patience_does_not_matter_to_what_is_in_the_cache(
-    server: HubServer, call: Caller, checkpoint: dict[str, bytes]
-) -> None:
-    commit = server.add("org/tiny", checkpoint)
-    call("org/tiny")
-    server.limits["org/tiny"] = Limit(429, {"Retry-After": "86400"})
-    assert call("org/tiny")["commit"] == commit
-
-
-def test_bytes_that_do_not_match_their_hash_are_not_kept(
-    server: HubServer, call: Caller, checkpoint: dict[str, bytes]
-) -> None:
-    """The client compares sizes only."""
-    server.add("org/tiny", checkpoint)
-    damaged = shards(checkpoint)[1]
-    server.repositories["org/tiny"].damaged.add(damaged)
-    got = call("org/tiny")
-    assert got["error"] == "HubDamagedError"
-    assert damaged in got["message"]
-    assert "start again" in got["message"]
-    assert call.apart("org/tiny", HF_HUB_OFFLINE="1")["error"] == "HubSwitchedOffError"
-    server.repositories["org/tiny"].damaged.clear()
-    server.requests.clear()
-    assert on_disk(call("org/tiny")["path"]) == checkpoint
-    assert damaged in server.fetched()
-
-
-def test_a_size_that_is_a_lie_fails_cleanly(server: HubServer, call: Caller, checkpoint: dict[str, bytes]) -> None:
-    server.add("org/tiny", checkpoint)
-    name = shards(checkpoint)[0]
-    server.repositories["org/tiny"].claimed_sizes[name] = len(checkpoint[name]) + 7
-    with server.fault(name, times=100, after=100):
-        got = call("org/tiny")
-    assert got["error"] in ("HubInterruptedError", "HubDamagedError")
-    server.repositories["org/tiny"].claimed_sizes.clear()
-    assert on_disk(call("org/tiny")["path"]) == checkpoint
-
-
-def test_a_body_that_stops_in_the_middle_is_fetched_again(
-    server: HubServer, call: Caller, checkpoint: dict[str, bytes]
-) -> None:
-    server.add("org/tiny", checkpoint)
-    with server.fault(shards(checkpoint)[1], after=5000, pause=threading.Event()):
-        got = call.apart("org/tiny", HF_HUB_DOWNLOAD_TIMEOUT="1")
-    assert on_disk(got["path"]) == checkpoint
-
-
-SILENT = """
-import time
-slow = time.sleep
-time.sleep = lambda seconds: slow(seconds / 50)
-from resources.hub import HubError, client, descendants
-client.SILENCE = 0.3
-try:
-    print(list(descendants.descendants("org/tiny", "finetune")))
-except HubError as error:
-    print(type(error).__name__, error)
-"""
-
-
-def test_a_hub_that_says_nothing_is_given_up(server: HubServer) -> None:
-    """The client's own listing has no time-out at all."""
-    server.limits["/api/models"] = Limit(0, silence=3.0)
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
-    clean |= {"HF_ENDPOINT": server.endpoint, "PYTHONPATH": str(PROJECT), "NO_PROXY": "*", "no_proxy": "*"}
-    done = subprocess.run([sys.executable, "-c", SILENT], env=clean, capture_output=True, text=True, timeout=100)
-    assert done.stdout.startswith("HubOfflineError"), done.stderr
-    asked = [path for _, path, _ in server.requests]
-    assert asked.count("/api/models") == 6  # the client's tries
-
-
-def test_an_address_with_a_password_is_not_repeated(server: HubServer, call: Caller) -> None:
-    """An address of a mirror may hold one."""
-    address = server.endpoint.replace("//", "//somebody:hf_secret@")
-    got = call.apart("org/none", HF_ENDPOINT=address, HF_TOKEN="hf_other_secret")
-    assert got["error"] == "HubNotFoundError"
-    server.down = True
-    down = call.apart("org/none", HF_ENDPOINT=address, HF_TOKEN="hf_other_secret")
-    assert "127.0.0.1" in down["message"]
-    for said in (got, down):
-        assert "secret" not in said["message"]
 
 
 def test_what_does_not_exist(server: HubServer, call: Caller, checkpoint: dict[str, bytes]) -> None:
