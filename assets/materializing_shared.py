@@ -13,7 +13,8 @@ import dagster as dg
 from assets.automation import fill_pending_keys
 from assets.freshness import obsolete_keys, pending_keys, shared_fingerprint
 from assets.groups import SharedAsset, model_assets, shared_assets, tables_of
-from assets.materializing import WorkspaceResource, failure
+from assets.materializing import WorkspaceResource
+from assets.trying import failure
 from resources import progress
 from resources.workspace import Workspace, fingerprint
 from rotoscale.errors import RotoscaleError

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from command_line import interrupts
 from resources import progress
-from resources.settings import load_settings, torch_device
+from resources.atomic import write_text
+from resources.settings import SettingsError, load_settings, torch_device
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -19,24 +20,6 @@ if TYPE_CHECKING:
 
     from resources.families.local import Registration
     from resources.workspace import Workspace
-
-_DAGSTER_YAML = """\
-# Written by rotoscale when the folder is first used; edit it freely.
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-concurrency:
-  runs:
-    # Each run decomposes with one process per core already; more runs at once need more memory, not less time.
-    max_concurrent_runs: 2
-  pools:
-    default_limit: 1
-run_monitoring:
-  enabled: true
-  # A run that was killed keeps its slot of a pool; without this, for ever.
-  free_slots_after_run_end_seconds: 30
-"""
 
 
 @dataclass
@@ -61,12 +44,19 @@ def open_workspace() -> Workspace:
 
 
 def prepare_home(space: Workspace) -> None:
-    """Make Dagster's folder, with our settings where there are none, and point Dagster at it."""
+    """Make Dagster's folder, with the settings of its instance as they are now, and point Dagster at it."""
     home = space.settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
+    try:
+        wanted = space.settings.dagster_yaml.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"{space.settings.dagster_yaml} cannot be read ({error.strerror}); "
+            "correct ROTOSCALE_DAGSTER_YAML or unset it"
+        ) from error
     configuration = home / "dagster.yaml"
-    if not configuration.exists():
-        configuration.write_text(_DAGSTER_YAML, encoding="utf-8")
+    if not configuration.exists() or configuration.read_text(encoding="utf-8") != wanted:
+        write_text(configuration, wanted)
     os.environ["DAGSTER_HOME"] = str(home)
 
 
@@ -78,8 +68,9 @@ def open_instance(space: Workspace) -> dg.DagsterInstance:
     import dagster as dg
     from filelock import FileLock
 
-    prepare_home(space)
+    space.settings.dagster_home.mkdir(parents=True, exist_ok=True)
     with FileLock(space.settings.dagster_home / ".lock"):
+        prepare_home(space)
         return dg.DagsterInstance.get()
 
 
@@ -122,7 +113,7 @@ def materialize(
     shared: Mapping[str, Sequence[str] | None] = MappingProxyType({}),
     all_or_nothing: bool = False,
 ) -> Outcome:
-    """Bring models up to date, in an order in which references come first, then what is about several models.
+    """Bring models up to date in the order given, each after its references, then what is about several models.
 
     `assets` narrows what is brought up to date to some assets of the models, and to those named in `shared` among the
     assets without partitions: of each the rows under these keys, or under all with None. A model that fails is reported
@@ -133,8 +124,10 @@ def materialize(
 
     outcome = Outcome()
     work: dict[str, list[str]] = {}
-    for entry in space.registry.closure(models):
-        waiting = pending(space, entry.id, assets)
+    entries = {entry.id: entry for model in models for entry in space.registry.closure([model])}
+    for entry in entries.values():
+        # A model of the Hub is not downloaded before its turn.
+        waiting = pending(space, entry.id, assets, read=not entry.hub)
         if waiting:
             work[entry.id] = waiting
         else:
@@ -155,7 +148,7 @@ def materialize(
         add_keys(instance, list(work))
         for model in work:
             # Judged again: what came before may have changed what this one needs.
-            waiting = pending(space, model, assets)
+            waiting = pending(space, model, assets, read=not entries[model].hub)
             failure = _execute(job, instance, waiting, model) if waiting else ""
             if failure:
                 outcome.failed[model] = failure
@@ -172,6 +165,16 @@ def materialize(
                 outcome.failed[name] = failure
         outcome.published = not failure
     return outcome
+
+
+def materialize_shared(space: Workspace, asset: str, console: Console) -> str:
+    """Run an asset without partitions, out of date or not, and publish; the reason of a failure, or nothing."""
+    from assets.definitions import defs
+    from assets.slots import watched
+
+    job = defs.resolve_implicit_global_asset_job_def()
+    with open_instance(space) as instance, bar(console), watched(instance, console.print):
+        return _execute(job, instance, [asset], None) or _execute(job, instance, ["warehouse"], None)
 
 
 def _execute(

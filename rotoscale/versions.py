@@ -28,6 +28,12 @@ another result."""
 CIRCUIT = "circuit-2"
 """Change it whenever the same model and prompts could give another circuit, or the same circuit other measures."""
 
+BACKLOG = "backlog-1"
+"""Of the list of what waits: change it whenever the same state could give other rows."""
+
+RELEASES = "releases-1"
+"""Of the rows of releases: change it whenever the same listing could be decided otherwise."""
+
 LINEAGE = "lineage-1"
 """Change it whenever the same two models could give another row of `lineage`; the verdict's rules have their own."""
 
