@@ -68,7 +68,8 @@ def _family(console: Console, book: Book, every: bool) -> None:
         console.print(f"{book.family}: not asked about yet; `rotoscale releases --poll` asks now.")
     order = {"taken": 0, "waiting": 1, "gated": 2, "left": 3}
     rows = sorted(book.rows, key=lambda row: (order[row["decision"]], -row["found_at"].timestamp(), row["model"]))
-    listed, counted = [], []
+    listed: list[dict[str, Any]] = []
+    counted: list[dict[str, Any]] = []
     for row in rows:
         in_short = not every and (row["decision"] == "left" or row["reason"].startswith(NOT_LOOKED_INTO))
         (counted if in_short else listed).append(row)
