@@ -12,6 +12,7 @@
 | ROTOSCALE_NULL_DRAWS | draws of the simulated null of NF per matrix; 0: the analytic null alone | 0 |
 | ROTOSCALE_CONTROL_DRAWS | noise draws that an edit's control consists of; 0: none | 19, of a large model none |
 | ROTOSCALE_CONTROL_DOCUMENTS | documents of each task that control draws are held against | 24 |
+| ROTOSCALE_LINE_DOCUMENTS | documents of each task along straight lines between models; 0: none | 12, large: none |
 | ROTOSCALE_CIRCUIT_PROMPTS | prompts that circuits are found with: a quick look below 105, in full from there | 35 |
 | ROTOSCALE_FACTOR_GB | size limit of the factor store | 50 |
 | ROTOSCALE_HUB_GB | size limit of what was downloaded from the Hub; finished models' files go first | 0: none |
@@ -105,6 +106,10 @@ class Settings(BaseSettings):
     control_documents: int = Field(
         default=24, validation_alias="ROTOSCALE_CONTROL_DOCUMENTS", ge=2, description="a whole number of at least 2"
     )
+    line_documents: int | None = Field(
+        default=None, validation_alias="ROTOSCALE_LINE_DOCUMENTS", ge=0, description="a whole number of at least 0"
+    )
+    """None leaves it to the models' size (resources/relations/lines.py)."""
     circuit_prompts: int = Field(
         default=35, validation_alias="ROTOSCALE_CIRCUIT_PROMPTS", ge=8, description="a whole number of at least 8"
     )

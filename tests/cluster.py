@@ -107,7 +107,9 @@ class Ray:
         return None
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments]
+        # Each node has an agent that speaks HTTP: on one machine each needs a port of its own.
+        own = [f"--dashboard-agent-listen-port={free_port()}", "--node-ip-address=127.0.0.1"]
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments, *own]
         with open(self.folder.with_name("ray.log"), "ab") as log:
             node = subprocess.Popen(
                 [*command, "--object-store-memory=100000000", "--disable-usage-stats", "--block"],

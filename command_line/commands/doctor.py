@@ -89,6 +89,6 @@ def doctor(quick: bool) -> None:
                 check(examination.name, partial(examination.run, report))
         check("published", published)
     check("leftovers", lambda: f"{len(leftovers(settings.data))} files of killed runs, swept by the next publishing")
-    console.print(show.table("rotoscale doctor", ["what", "state", "found"], rows))
+    show.put(console, show.table("rotoscale doctor", ["what", "state", "found"], rows))
     if wrong:
         raise click.exceptions.Exit(1)

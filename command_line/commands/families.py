@@ -43,4 +43,4 @@ def families(forgotten: bool) -> None:
                 state = f"{len(model_assets()) - len(left)} of {len(model_assets())} assets" if left else "up to date"
             rows.append([entry.id, entry.method or "", ", ".join(entry.dependencies), entry.source, state])
         title = f"{family.name}: {family.title}" + ("" if family.automatic else " (runs only when named)")
-        console.print(show.table(title, ["model", "method", "compared with", "source", "state"], rows))
+        show.put(console, show.table(title, ["model", "method", "compared with", "source", "state"], rows))

@@ -117,7 +117,8 @@ def _family(space: Workspace, family: str) -> list[Row]:
         known = ", ".join(space.registry.families) or "none"
         raise RotoscaleError(f'no family "{family}" is registered; there are: {known}. For two models give both')
     entries = [entry for entry in space.registry.models.values() if entry.family == family]
-    outcome = materialize(space, [entry.id for entry in entries], show.errors(), ["checkpoints"], ["lineage"])
+    keys = [pair_key(a.id, b.id) for a, b in pairs_of(entries)]
+    outcome = materialize(space, [entry.id for entry in entries], show.errors(), ["checkpoints"], {"lineage": keys})
     for model, reason in outcome.failed.items():
         show.errors().print(f"{model}: {reason}", markup=False, soft_wrap=True)
     return [row for a, b in pairs_of(entries) for row in space.tables.read("lineage", pair_key(a.id, b.id))]
