@@ -55,27 +55,34 @@ def releases(families: tuple[str, ...], poll: bool, every: bool) -> None:
 def _family(console: Console, book: Book, every: bool) -> None:
     """Print one family: how the listings went, what was taken, waits or is gated, and what was left."""
     from command_line import show
+    from resources.releases.book import NOT_LOOKED_INTO
 
     asked = [
         [p["watched"], p["relation"], _time(p["polled_at"]), _time(p["full_at"]), p["listed"], p["message"]]
         for p in book.polls
     ]
-    title = f"{book.family}: what is watched"
-    console.print(show.table(title, ["watched", "relation", "asked", "to its end", "listed", "message"], asked))
+    if asked:
+        title = f"{book.family}: what is watched"
+        console.print(show.table(title, ["watched", "relation", "asked", "to its end", "listed", "message"], asked))
+    else:
+        console.print(f"{book.family}: not asked about yet; `rotoscale releases --poll` asks now.")
     order = {"taken": 0, "waiting": 1, "gated": 2, "left": 3}
     rows = sorted(book.rows, key=lambda row: (order[row["decision"]], -row["found_at"].timestamp(), row["model"]))
-    listed = [row for row in rows if every or row["decision"] != "left"]
+    listed: list[dict[str, Any]] = []
+    counted: list[dict[str, Any]] = []
+    for row in rows:
+        in_short = not every and (row["decision"] == "left" or row["reason"].startswith(NOT_LOOKED_INTO))
+        (counted if in_short else listed).append(row)
     cells = [[_name(row), row["relation"], _time(row["found_at"]), *_decision(row), row["reason"]] for row in listed]
     if cells:
         columns = ["model", "relation", "found", "decision", "state", "why"]
         console.print(show.table(f"{book.family}: releases", columns, cells))
-    left = Counter(row["reason"] for row in rows if row["decision"] == "left")
-    if left and not every:
-        counted = [[reason, count] for reason, count in left.most_common(15)]
-        rest = len(left) - len(counted)
-        caption = "`--all` lists them" + (f"; {rest} further reasons" if rest else "")
-        title = f"{book.family}: left, by reason"
-        console.print(show.table(title, ["why", "releases"], counted, caption=caption))
+    reasons = Counter(row["reason"] for row in counted)
+    if reasons:
+        most = [[reason, count] for reason, count in reasons.most_common(15)]
+        caption = "`--all` lists them" + (f"; {len(reasons) - 15} further reasons" if len(reasons) > 15 else "")
+        title = f"{book.family}: left, or to be looked into, by reason"
+        console.print(show.table(title, ["why", "releases"], most, caption=caption))
 
 
 def _name(row: dict[str, Any]) -> str:

@@ -12,6 +12,9 @@ HUB, FOLDER = "hub", "folder"
 TAKEN, LEFT, WAITING, GATED = "taken", "left", "waiting", "gated"
 NEW, REGISTERED, REVISION = "new", "registered", "revision"
 
+NOT_LOOKED_INTO = "Not looked into yet"
+"""How the reason begins of what waits for nothing but its turn."""
+
 Row = dict[str, Any]
 
 _PROVENANCE = ("run_id", "code_version", "materialized_at")

@@ -8,7 +8,19 @@ from resources.families import Family, register_release
 from resources.families.source import Source
 from resources.hub import HubError, HubFormatError, HubGatedError, HubLimitError, HubNotFoundError
 from resources.hub.descendants import config_at, files_at, look
-from resources.releases.book import GATED, HUB, LEFT, REGISTERED, REVISION, TAKEN, WAITING, Book, Row, decide
+from resources.releases.book import (
+    GATED,
+    HUB,
+    LEFT,
+    NOT_LOOKED_INTO,
+    REGISTERED,
+    REVISION,
+    TAKEN,
+    WAITING,
+    Book,
+    Row,
+    decide,
+)
 from resources.releases.filters import refused
 from resources.releases.looking import describe, shapes
 from resources.workspace import Workspace, fingerprint
@@ -40,7 +52,7 @@ class Judging:
                 decide(row, WAITING, reason, self.at, retry_at=until)
                 continue
             if place >= self.watch.cap:
-                reason = f"Not looked into yet: at most {self.watch.cap} in one poll, newest first."
+                reason = f"{NOT_LOOKED_INTO}: at most {self.watch.cap} in one poll, newest first."
                 decide(row, WAITING, reason, self.at)
                 continue
             try:

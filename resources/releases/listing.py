@@ -16,7 +16,7 @@ from typing import Any
 from resources.families import Family
 from resources.hub import HubError, HubLimitError, HubOfflineError
 from resources.hub.descendants import Listed, descendants, look
-from resources.releases.book import HUB, LEFT, NEW, REGISTERED, REVISION, TAKEN, WAITING, Book, Row
+from resources.releases.book import HUB, LEFT, NEW, NOT_LOOKED_INTO, REGISTERED, REVISION, TAKEN, WAITING, Book, Row
 from resources.releases.filters import quantized_by
 from resources.releases.looking import torch_name
 from resources.workspace import Workspace
@@ -132,7 +132,7 @@ class Listing:
         if found.commit in {commit for row in rows for commit in (row["revision"], row.get("latest"))}:
             return
         identity = {name: registered[0][name] for name in ("source", "model", "watched", "base_id", "relation")}
-        waiting = {"kind": REVISION, "decision": WAITING, "reason": "Not looked into yet.", "checked_at": self.at}
+        waiting = {"kind": REVISION, "decision": WAITING, "reason": f"{NOT_LOOKED_INTO}.", "checked_at": self.at}
         undecided = [row for row in rows if row["kind"] == REVISION and row["looked_at"] is None]
         for row in undecided:  # an even newer commit has come before this one was looked into
             self.book.drop(row)
@@ -142,7 +142,7 @@ class Listing:
         """What is decided of a repository at first sight: that it waits, or was registered by hand before."""
         entry = self.by_hand.get(found.model.casefold())
         if entry is None:
-            return {"kind": NEW, "decision": WAITING, "reason": "Not looked into yet.", "checked_at": self.at}
+            return {"kind": NEW, "decision": WAITING, "reason": f"{NOT_LOOKED_INTO}.", "checked_at": self.at}
         reason = f"Registered by hand in {entry.file.name}."
         return {
             **{"kind": REGISTERED, "decision": TAKEN, "reason": reason, "checked_at": self.at},
