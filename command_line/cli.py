@@ -13,7 +13,7 @@ from command_line import commands
 class _Commands(click.Group):
     """The commands found in command_line/commands; each imports what is heavy only when it runs.
 
-    `new_family.py` holds `new_family`, which is the command `new-family`.
+    The module of a command whose name has a dash has an underscore in its place.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -22,8 +22,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        name = cmd_name.replace("-", "_")
-        return getattr(importlib.import_module(f"command_line.commands.{name}"), name)
+        module = cmd_name.replace("-", "_")
+        return getattr(importlib.import_module(f"command_line.commands.{module}"), module)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

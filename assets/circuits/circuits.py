@@ -10,7 +10,7 @@ from assets.structure.plots import image
 from resources.workspace import Workspace
 
 NAME = "circuits"
-_MEASURED = ("circuit_stability", "attention_knockouts", "circuit_checks")
+_MEASURED = ("circuit_stability", "attention_knockouts", "attention_patterns", "circuit_checks")
 
 
 @dg.multi_asset(

@@ -16,13 +16,14 @@ def forget(model: str) -> None:
 
     It stays listed as forgotten, and runs again only when `rotoscale run` names it. Its checkpoint is not touched.
     """
+    from assets.publishing import publish
     from command_line import show
     from command_line.running import open_workspace
     from resources.forgetting import forget as take_away
 
     space = open_workspace()
     gone = take_away(space, model)
-    space.publish()
+    publish(space)
     show.output().print(
         f"{model} is forgotten: rows of {gone.tables} tables, {gone.factors} factors and {gone.edits} edits removed.",
         soft_wrap=True,

@@ -6,6 +6,7 @@ file. Values come from `file.FamilyFile`, which knows a number from a text that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -16,7 +17,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from resources.families.fields import STRICT, Count, Folder, ModelId, Positive, RecipeEntry, Text, broken_rule, meaning
-from resources.families.file import Where
+from resources.families.file import Where, meant
+from resources.families.watch import Watch
 from resources.hub import REPO_ID_PATTERN, REVISION_PATTERN
 
 Role = Literal["base", "descendant", "unrelated"]
@@ -302,6 +304,13 @@ class Family(BaseModel):
             "it the default ones where there are tasks; an empty list for none."
         ),
     )
+    watch: Watch | None = Field(
+        default=None,
+        description="a mapping with hub, bases or folders, and what is wanted",
+        json_schema_extra=meaning(
+            "How its new releases are found, on the Hub or in a folder. Without it none are looked for."
+        ),
+    )
     _file: Path = PrivateAttr(Path())
 
     def model_post_init(self, context: Any) -> None:
@@ -321,6 +330,53 @@ class Family(BaseModel):
         An empty list, `recipes: []`, says no. Without `recipes:` the default ones are made.
         """
         return bool(self.recipes) if "recipes" in self.model_fields_set else bool(self.evaluation.tasks)
+
+    @property
+    def watched_repositories(self) -> dict[str, str]:
+        """The Hub repositories whose descendants are asked for, each with the model that these are compared with."""
+        if self.watch is None or not self.watch.on_hub:
+            return {}
+        models = {model.id: model for model in self.models}
+        given = self.watch.bases or [model.id for model in self.models if model.role == "base" and model.hub]
+        found = {}
+        for name in given:
+            hub = models[name].hub if name in models else name
+            if hub:
+                found[hub] = self.watch.base or (name if name in models else self.only_base) or ""
+        return found
+
+    @property
+    def only_base(self) -> str | None:
+        """The id of the model with the role base; None where there are several or none."""
+        bases = [model.id for model in self.models if model.role == "base"]
+        return bases[0] if len(bases) == 1 else None
+
+    @model_validator(mode="after")
+    def _watch_agrees(self) -> Self:
+        """Check what is watched against the models of this file."""
+        watch = self.watch
+        if watch is None:
+            return self
+        models = {model.id: model for model in self.models}
+        for i, name in enumerate(watch.bases):
+            if name in models and not models[name].hub:
+                raise broken_rule(
+                    f'names "{name}", which is a folder here; give its Hub repository.', "watch", "bases", i
+                )
+            if name not in models and not ("/" in name and re.fullmatch(REPO_ID_PATTERN, name)):
+                hint = meant(name, models) or " Write org/name, or the id of a model of this file."
+                message = f'names "{name}", which is neither a model of this file nor a Hub repository.{hint}'
+                raise broken_rule(message, "watch", "bases", i)
+        if watch.base is not None and watch.base not in models:
+            hint = meant(watch.base, models)
+            raise broken_rule(f'names "{watch.base}", which is no model of this file.{hint}', "watch", "base")
+        if watch.on_hub and not self.watched_repositories:
+            message = "is true, but no base model of this file comes from the Hub; name repositories under `bases:`."
+            raise broken_rule(message, "watch", "hub")
+        unclear = watch.folders or any(not base for base in self.watched_repositories.values())
+        if unclear and not (watch.base or self.only_base):
+            raise broken_rule("must say with `base:` which model releases are compared with.", "watch")
+        return self
 
 
 class _Schema(GenerateJsonSchema):

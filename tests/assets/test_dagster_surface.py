@@ -52,7 +52,8 @@ def test_jobs_have_the_names_that_people_look_for() -> None:
     assert selected == {
         "everything_for_one_model": set(model_assets()),
         "structure_only": set(structural_assets()),
-        "publish": {*shared_assets(), "warehouse"},
+        "publish": {"claims", "findings", "warehouse"},
+        "backfill_models": set(model_assets()),
     }
     assert all(defs.resolve_job_def(name).description for name in selected)
 
