@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.automation import automation_sensors
 from assets.groups import definitions_of_groups
+from assets.jobs import jobs
 from assets.materializing import WorkspaceResource, settings_specs
 from assets.nightly import nightly_backfill
 
@@ -11,6 +12,7 @@ defs = dg.Definitions.merge(
     *definitions_of_groups(),
     dg.Definitions(
         assets=settings_specs(),
+        jobs=jobs,
         sensors=automation_sensors(),
         schedules=[nightly_backfill],
         resources={"workspace": WorkspaceResource()},

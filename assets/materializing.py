@@ -16,7 +16,7 @@ import dagster as dg
 from assets.automation import fill_out_of_date
 from assets.downloads import make_room
 from assets.freshness import asset_fingerprint
-from assets.groups import SETTINGS_GROUP, Asset, model_assets, open_workspace, tables_of
+from assets.groups import SETTINGS_GROUP, Asset, contract, model_assets, open_workspace, tables_of
 from assets.models.catalogue import ensure_catalogued
 from assets.trying import failure, trying
 from resources import progress
@@ -50,9 +50,14 @@ class WorkspaceResource(dg.ConfigurableResource):
         return space
 
 
+OWNERS = ("team:model-analysis",)
+"""Whom Dagster's catalogue names; change it to who looks after this instance."""
+
+
 def spec(name: str, group: str, text: str, *kinds: str) -> dg.AssetSpec:
     """The declared asset `name` as Dagster takes it, with the rule by which the automation fills it."""
     asset = model_assets()[name]
+    runs = "reads-weights" if asset.structural else "runs-the-model"
     return dg.AssetSpec(
         name,
         deps=[*asset.after, *([asset.settings_from] if asset.settings_from else [])],
@@ -61,8 +66,38 @@ def spec(name: str, group: str, text: str, *kinds: str) -> dg.AssetSpec:
         code_version=asset.version,
         partitions_def=models,
         automation_condition=fill_out_of_date(),
-        description=text,
+        description=described(name, text),
+        metadata=column_schemas(name),
+        owners=OWNERS,
+        tags={"rotoscale/scope": "model", "rotoscale/work": runs},
     )
+
+
+def described(name: str, text: str) -> str:
+    """What an asset is for, then each table that it fills."""
+    filled = [f"- `{table}`: {contract()[table].text}" for table in tables_of(name)]
+    return "\n".join([text, "", "Fills, one Parquet file for each key:", "", *filled])
+
+
+def column_schemas(name: str) -> dict[str, dg.TableSchema]:
+    """The columns of an asset's tables with the dashboard's texts; those of its main table as Dagster knows them."""
+    schemas = {
+        table: dg.TableSchema(
+            columns=[
+                dg.TableColumn(
+                    column.name,
+                    type=column.type,
+                    description=column.text,
+                    constraints=dg.TableColumnConstraints(nullable=column.name not in contract()[table].key),
+                )
+                for column in contract()[table].columns
+            ]
+        )
+        for table in tables_of(name)
+    }
+    main = name if name in schemas else next(iter(schemas))
+    others = {f"columns_of_{table}": schema for table, schema in schemas.items() if table != main}
+    return {"dagster/column_schema": schemas[main], **others}
 
 
 def settings_specs() -> list[dg.AssetSpec]:
@@ -102,6 +137,11 @@ class Materialization:
     def model(self) -> str:
         """The model's id, which is the partition key."""
         return self.entry.id
+
+    @property
+    def base(self) -> str:
+        """The model's own base; of a base, itself."""
+        return self.entry.base or self.entry.id
 
     @cached_property
     def assets(self) -> list[str]:

@@ -11,7 +11,12 @@ from assets.materializing_shared import materializing_shared, shared_spec
 
 @dg.multi_asset(
     specs=[
-        shared_spec("findings", "claims", "The sentences that command line, report, dashboard and DuckDB show alike.")
+        shared_spec(
+            "findings",
+            "claims",
+            "The sentences that command line, report, dashboard and DuckDB show alike, made once from the verdicts and "
+            "from the comparison of a descendant with its base, each with the rows that it rests on.",
+        )
     ]
 )
 def findings(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from command_line import completing
 from command_line.options import workspace_options
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Tables = dict[str, list[dict[str, Any]]]
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completing.checkpoints)
 @click.option("--in", "others", metavar="MODEL", multiple=True, help="Follow the circuit into this model; repeatable.")
 @click.option(
     "--json",

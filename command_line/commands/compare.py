@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from command_line import completing
 from command_line.options import depth_option, workspace_options
 
 
 @click.command()
-@click.argument("base")
-@click.argument("post")
+@click.argument("base", shell_complete=completing.checkpoints)
+@click.argument("post", shell_complete=completing.checkpoints)
 @workspace_options
 @click.option(
     "--json",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from command_line import completing
 from command_line.options import workspace_options
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completing.models)
 @workspace_options
 def forget(model: str) -> None:
     """Remove the rows, factors and edits of MODEL, registered still or no longer.

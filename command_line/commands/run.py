@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from command_line import completing
 from command_line.options import workspace_options
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("models", nargs=-1)
+@click.argument("models", nargs=-1, shell_complete=completing.models)
 @click.option("--verbose", is_flag=True, help="First print every score, comparison and reading.")
 @workspace_options
 def run(models: tuple[str, ...], verbose: bool) -> None:
