@@ -307,9 +307,7 @@ class Family(BaseModel):
     watch: Watch | None = Field(
         default=None,
         description="a mapping with hub, bases or folders, and what is wanted",
-        json_schema_extra=meaning(
-            "How its new releases are found, on the Hub or in a folder. Without it none are looked for."
-        ),
+        json_schema_extra=meaning("Where new releases of the family are looked for, and which are taken."),
     )
     _file: Path = PrivateAttr(Path())
 
