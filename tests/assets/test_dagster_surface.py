@@ -150,3 +150,35 @@ def test_a_check_that_compared_nothing_says_so_in_its_description() -> None:
     ):  # fmt: skip
         assert (found.description or "").startswith("Compared nothing: ")
         assert found.metadata["compared"].value == 0
+
+
+def test_figures_are_short_enough_to_be_shown_without_a_click(
+    made: tuple[Workspace, dg.ExecuteInProcessResult],
+) -> None:
+    """Dagster's UI shows Markdown of less than 1,000 characters as it is, and hides the rest behind a link."""
+    _, result = made
+    shown = {
+        event.asset_key.to_user_string(): str(event.materialization.metadata["by_matrix"].value)
+        for event in result.get_asset_materialization_events()
+        if event.asset_key and "by_matrix" in event.materialization.metadata
+    }
+    for asset in ("scale_statistics", "rotation_statistics", "agreement"):
+        assert len(shown[asset]) < 1000
+        assert "by layer" in shown[asset]
+        assert set("▁▂▃▄▅▆▇█") & set(shown[asset])
+
+
+def test_bars_keep_one_scale_and_stay_short() -> None:
+    from assets.structure.plots import table
+
+    rows = [
+        {"layer": layer, "matrix": matrix, "tau": None if layer == 2 else layer + 10 * (matrix == "k")}
+        for layer in range(4)
+        for matrix in ("q", "k")
+    ]
+    lines = str(table(rows, ["tau"], "tau").value).splitlines()
+    assert "tau by layer, 0 to 13" in lines[0]
+    assert lines[2].endswith("| ▁▂·▃ |")
+    assert lines[3].endswith("| ▆▇·█ |")
+    deep = [{"layer": layer, "matrix": "q", "tau": layer / 100} for layer in range(100)]
+    assert len(str(table(deep, ["tau"], "tau").value).splitlines()[2].split("|")[-2].strip()) == 20
