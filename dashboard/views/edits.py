@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import assemble, colours, parts, queries, state, text
 from dashboard.figures import lines, score
 from dashboard.parts import meaning
-from rotoscale.claims.sentences import EDITS_PAGE
+from resources.warehouse.summaries import EDITS_PAGE
 
 TITLE = "Edits and scores"
 ICON = ":material/science:"

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import assemble, colours, matrix, parts, queries, text
 from dashboard.figures import lines, spectrum
 from dashboard.quantities import shown
-from rotoscale.claims.sentences import PAIR_PAGE
+from resources.warehouse.summaries import PAIR_PAGE
 
 TITLE = "Rotation"
 ICON = ":material/rotate_right:"

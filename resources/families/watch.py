@@ -64,22 +64,20 @@ class Watch(BaseModel):
         default=False,
         strict=True,
         description="true or false",
-        json_schema_extra=meaning(
-            "Whether descendants of the family's base models that come from the Hub are looked for there."
-        ),
+        json_schema_extra=meaning("Whether the Hub is asked for descendants of the family's base models."),
     )
     bases: tuple[
         Annotated[Text, Field(description="a model of this family from the Hub, or a Hub repository")], ...
     ] = Field(
         default=(),
         description="a list of models of this family from the Hub, or of Hub repositories",
-        json_schema_extra=meaning("Whose descendants are looked for, in place of the family's own base models."),
+        json_schema_extra=meaning("Whose descendants are asked for, in place of the family's base models."),
     )
     relations: tuple[Annotated[Relation, Field(description="finetune, adapter or merge")], ...] = Field(
         default=("finetune", "adapter", "merge"),
         description="a list of finetune, adapter, merge",
         json_schema_extra=meaning(
-            "Which relations to the base, as the Hub states them. Quantized releases are recorded and never taken."
+            "Which kinds of descendants are taken, as the Hub states them; quantized ones are recorded, not taken."
         ),
     )
     folders: tuple[Annotated[Folder, Field(description="a folder, relative to this file")], ...] = Field(
@@ -88,47 +86,43 @@ class Watch(BaseModel):
         json_schema_extra=meaning("Folders whose finished checkpoints are taken."),
     )
     base: ModelId | None = Field(
-        default=None, json_schema_extra=meaning("What a release is compared with, where that is not plain.")
+        default=None, json_schema_extra=meaning("What releases are compared with where that is not plain.")
     )
     authors: tuple[Annotated[Text, Field(description="the name of an account on the Hub")], ...] = Field(
         default=(),
         description="a list of accounts on the Hub",
-        json_schema_extra=meaning("Only repositories of these accounts."),
+        json_schema_extra=meaning("Only releases of these accounts."),
     )
     names: tuple[_Pattern, ...] = Field(
-        default=(),
-        description="a list of name patterns",
-        json_schema_extra=meaning("Only repositories or folders with such a name."),
+        default=(), description="a list of name patterns", json_schema_extra=meaning("Only releases with such a name.")
     )
     skip_names: tuple[_Pattern, ...] = Field(
-        default=(), description="a list of name patterns", json_schema_extra=meaning("None with such a name.")
+        default=(), description="a list of name patterns", json_schema_extra=meaning("No releases with such a name.")
     )
     licences: tuple[Annotated[Text, Field(description="a licence as the Hub writes it, such as apache-2.0")], ...] = (
         Field(
             default=(),
             description="a list of licences as the Hub writes them",
-            json_schema_extra=meaning("Only repositories with one of these licences."),
+            json_schema_extra=meaning("Only releases under these licences."),
         )
     )
     dtypes: tuple[Annotated[Dtype, Field(description="a number format such as bfloat16")], ...] = Field(
         default=(),
         description="a list of number formats such as bfloat16",
-        json_schema_extra=meaning("Only weights in one of these formats."),
+        json_schema_extra=meaning("Only releases stored in these number formats."),
     )
     min_downloads: Count = Field(
         default=0,
         description="a whole number, 0 or more",
-        json_schema_extra=meaning("Only repositories with so many downloads in the last 30 days."),
+        json_schema_extra=meaning("Fewest downloads in the last 30 days."),
     )
     min_likes: Count = Field(
-        default=0,
-        description="a whole number, 0 or more",
-        json_schema_extra=meaning("Only repositories with so many likes."),
+        default=0, description="a whole number, 0 or more", json_schema_extra=meaning("Fewest likes.")
     )
     max_parameters: _Size | None = Field(
         default=None,
         description="a number of parameters such as 8B or 500M",
-        json_schema_extra=meaning("Only models up to this size."),
+        json_schema_extra=meaning("Largest size."),
     )
     since: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$(?!\n)")] | None = Field(
         default=None,
@@ -144,7 +138,7 @@ class Watch(BaseModel):
         default=False,
         strict=True,
         description="true or false",
-        json_schema_extra=meaning("Whether a further commit of a registered model is a further model."),
+        json_schema_extra=meaning("Whether a further commit of a registered model is analysed as a further model."),
     )
 
     @property

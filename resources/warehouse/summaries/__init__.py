@@ -9,8 +9,11 @@ from resources.warehouse.summaries.claims import WORDS, sentences, sentences_on,
 from resources.warehouse.summaries.comparisons import by_matrix_type, change_of_all_tensors, overall
 from resources.warehouse.summaries.measures import PRINCIPAL, in_order
 from resources.warehouse.summaries.pair import PairSummary, summarize
+from rotoscale.claims.sentences import EDITS_PAGE, PAIR_PAGE
 
 __all__ = [
+    "EDITS_PAGE",
+    "PAIR_PAGE",
     "PRINCIPAL",
     "WORDS",
     "PairSummary",
