@@ -6,7 +6,7 @@ background tone to orange; amounts run along Cividis. Reference lines are a grey
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 REFERENCE = "#8a8f98"
 """Lines that are not data: alpha = 1, nulls, the unrelated level."""
@@ -39,7 +39,27 @@ BANDS = {
 }
 """The same of the bands of a spectrum."""
 
+SHARES = {
+    "scale": "#E69F00", "diagonal": "#A6761D", "shared": "#0072B2", "apart": "#D55E00", "outside": "#8a8f98",
+}  # fmt: skip
+"""Of the parts of a change's energy."""
+
 AMOUNT = "Cividis"
+_AMOUNTS = [
+    "#00224e",
+    "#123570",
+    "#3b496c",
+    "#575d6d",
+    "#707173",
+    "#8a8678",
+    "#a59c74",
+    "#c3b369",
+    "#e1cc55",
+    "#fee838",
+]
+
+UNDECIDED = {"light": "#d5d8dc", "dark": "#3d444c"}
+"""Cells whose test decides nothing."""
 
 _DIVERGING = {
     "light": ["#08519c", "#3182bd", "#9ecae1", "#f4f4f2", "#fdbe85", "#e6760d", "#8c3a04"],
@@ -51,6 +71,30 @@ def diverging(theme: str) -> list[list[float | str]]:
     """Scale around a neutral middle: blue below, orange above, the middle fading into the page."""
     colours = _DIVERGING["dark" if theme == "dark" else "light"]
     return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
+
+
+def steep(theme: str, *, around: bool) -> list[list[float | str]]:
+    """The scale `around` a neutral middle, or that of amounts, stretched by a square root.
+
+    On a scale that is fixed for all models a value of a hundredth of the reach still has a colour of its own.
+    """
+    colours = _DIVERGING["dark" if theme == "dark" else "light"] if around else _AMOUNTS
+    steps = 40
+    scale: list[list[float | str]] = []
+    for i in range(steps + 1):
+        place = i / steps  # evenly spaced in the root, so that stops are dense where colours change fast
+        far = 2 * place - 1
+        scale.append([(1 + far * abs(far)) / 2 if around else place**2, _between(colours, place)])
+    return scale
+
+
+def _between(colours: Sequence[str], place: float) -> str:
+    """The colour at `place`, 0 to 1, along evenly spaced ones."""
+    at = place * (len(colours) - 1)
+    low = min(int(at), len(colours) - 2)
+    ends = [[int(colours[low + k][i : i + 2], 16) for i in (1, 3, 5)] for k in (0, 1)]
+    mixed = [round(a + (at - low) * (b - a)) for a, b in zip(*ends, strict=True)]
+    return "#" + "".join(f"{value:02x}" for value in mixed)
 
 
 def ink(theme: str) -> str:
@@ -68,6 +112,28 @@ def assigned(names: Iterable[str]) -> dict[str, tuple[str, str, str]]:
         time_round, place = divmod(i, len(CATEGORIES))
         dash = (DASHES[place], *LATER_DASHES)[time_round % (1 + len(LATER_DASHES))]
         found[name] = (CATEGORIES[place], MARKS[place] + ("-open" if time_round % 2 else ""), dash)
+    return found
+
+
+METHODS = {
+    "instruct": 1, "math": 2, "adapter": 0, "reasoning": 3, "scratch": 4, "rl": 5, "sft": 6, "code": 7,
+}  # fmt: skip
+"""Places in CATEGORIES of the methods that have a name; a method keeps its colour whatever else is shown."""
+
+
+def of_methods(lines: Mapping[str, str]) -> dict[str, tuple[str, str, str]]:
+    """Colour, marker and dash of lines by name, given each line's method: one colour for a method on every page.
+
+    Lines of the same method differ in marker and dash.
+    """
+    found: dict[str, tuple[str, str, str]] = {}
+    seen: dict[str, int] = {}
+    for name, method in lines.items():
+        place = METHODS.get(method, sum(method.encode()) % len(CATEGORIES))
+        nth = seen[method] = seen.get(method, -1) + 1
+        mark = MARKS[(place + nth) % len(MARKS)]
+        dash = (DASHES[place] if method in METHODS else "dot", "dash", "dashdot", "longdash")[nth % 4]
+        found[name] = (CATEGORIES[place], mark, dash)
     return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import math
 import os
+import re
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
@@ -59,6 +60,20 @@ def code(name: Any, length: int = 80) -> str:
         fence += "`"
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{pad}{text}{pad}{fence}" if text else "``\u200b``"
+
+
+_MARKUP = re.compile(r"([!-/:-@\[-`{-~])")
+
+
+def plain(words: Any) -> str:
+    """Words for Streamlit's markdown that nothing in them can mark up: signs are escaped, line breaks are blanks."""
+    return _MARKUP.sub(r"\\\1", " ".join(str(words).split()))
+
+
+def sentence(words: str | None) -> str:
+    """A column's explanation as a sentence: a capital first, a full stop last."""
+    words = (words or "").strip()
+    return words and words[0].upper() + words[1:] + ("" if words[-1] in ".!?" else ".")
 
 
 def number(value: Any, digits: int = 3) -> str:

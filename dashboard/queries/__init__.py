@@ -6,6 +6,7 @@ own catalogue or from `quantities.py`, never from a caller. Rows that compare a 
 floor) are left out of comparisons unless the pair is named, and forgotten models out of every list but `models`.
 """
 
+from dashboard.queries.agreement import changes, energy
 from dashboard.queries.edits import contrasts, edits, evaluated, generations, scores, similarity, temperature
 from dashboard.queries.families import by_layer, model_scores, overall, summary
 from dashboard.queries.matrices import (
@@ -13,11 +14,14 @@ from dashboard.queries.matrices import (
     POINTS,
     bands,
     cell,
+    densities,
     diagonals,
     experts,
     grid,
+    known,
     levels,
     picture,
+    ratios,
     spectra,
 )
 from dashboard.queries.registry import coverage, materialized, models, most_changed, pairs, published
@@ -28,14 +32,18 @@ __all__ = [
     "bands",
     "by_layer",
     "cell",
+    "changes",
     "contrasts",
     "coverage",
+    "densities",
     "diagonals",
     "edits",
+    "energy",
     "evaluated",
     "experts",
     "generations",
     "grid",
+    "known",
     "levels",
     "materialized",
     "model_scores",
@@ -45,6 +53,7 @@ __all__ = [
     "pairs",
     "picture",
     "published",
+    "ratios",
     "scores",
     "similarity",
     "spectra",

@@ -43,7 +43,7 @@ def show() -> None:
     _robustness(model, base)
 
 
-@st.fragment
+@state.fragment
 def _heads(heads: pd.DataFrame, steps: pd.DataFrame) -> None:
     st.subheader("Heads", anchor=False, help=meaning("score", "circuit_heads"))
     groups = [group for group in circuit_frames.GROUPS if group in set(heads["circuit_group"])]
@@ -94,7 +94,7 @@ def _graph(heads: pd.DataFrame, steps: pd.DataFrame, model: str, base: str) -> N
     )
 
 
-@st.fragment
+@state.fragment
 def _faithfulness(model: str, base: str) -> None:
     st.subheader("Faithfulness", anchor=False, help=meaning("faithfulness", "circuit_faithfulness"))
     data = queries.faithfulness(parts.source(), base)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pandas as pd
@@ -153,7 +152,8 @@ def _rows(stored: Any) -> None:
     """The tables that a verdict rests on, folded until they are opened."""
     st.markdown("**What it rests on**", help=parts.meaning("rests_on", "claims"))
     drawn = 0
-    for number, (table, where) in enumerate(_read(stored)):
+    for number, one in enumerate(queries.read_rests_on(stored)):
+        table, where = one["table"], one["where"]
         found = queries.rests_on(parts.source(), table, where)
         if found is None:
             continue
@@ -162,12 +162,3 @@ def _rows(stored: Any) -> None:
             parts.table(found, f"rests_on_{number}", of=table)
     if not drawn:
         st.caption("On no table that is published.")
-
-
-def _read(stored: Any) -> list[tuple[str, dict[str, str]]]:
-    """Tables and conditions as stored; nothing of what cannot be read."""
-    try:
-        listed = json.loads(stored) if isinstance(stored, str) else []
-        return [(str(one["table"]), {str(k): str(v) for k, v in one["where"].items()}) for one in listed]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return []

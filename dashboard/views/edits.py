@@ -51,7 +51,7 @@ def show() -> None:
     _similarity(model, base)
 
 
-@st.fragment
+@state.fragment
 def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
     st.subheader("Scores", anchor=False, help=meaning("value", "evaluation_scores"))
     scores = scores.assign(
@@ -88,7 +88,7 @@ def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
     parts.provenance(scores.sort_values("materialized_at").iloc[-1].to_dict())
 
 
-@st.fragment
+@state.fragment
 def _contrasts(model: str, base: str) -> None:
     data = queries.contrasts(parts.source(), model)
     st.subheader("Paired contrasts", anchor=False, help=meaning("p_value", "evaluation_contrasts"))
@@ -120,7 +120,7 @@ def _contrasts(model: str, base: str) -> None:
     )  # fmt: skip
 
 
-@st.fragment
+@state.fragment
 def _generations(model: str, base: str) -> None:
     data = queries.generations(parts.source(), model, base)
     st.subheader("What they write", anchor=False, help=meaning("text", "generations"))
@@ -215,7 +215,7 @@ def _attention(model: str, base: str) -> None:
             parts.nothing("Not measured", "No entropies are stored for this model.")
 
 
-@st.fragment
+@state.fragment
 def _similarity(model: str, base: str) -> None:
     data = queries.similarity(parts.source(), model)
     st.subheader("Representations, CKA by layer", anchor=False, help=meaning("cka", "representation_similarity"))

@@ -198,7 +198,7 @@ def _table(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> None
         st.caption("Select a row to open a descendant.")
 
 
-@st.fragment
+@state.fragment
 def _compare(picked: list[str], chosen: pd.DataFrame) -> None:
     st.subheader("Side by side, layer by layer", anchor=False)
     depth = state.switch(

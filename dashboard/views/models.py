@@ -103,7 +103,7 @@ def _table(models: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-@st.fragment
+@state.fragment
 def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
     st.subheader("One checkpoint", anchor=False)
     model = state.select("Model", list(models["model_id"]), "model", names=lambda m: text.short(m, 80))
