@@ -142,11 +142,17 @@ def of_matrix(name: str) -> str:
     return MATRICES.get(name, REFERENCE)
 
 
-VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "undecided": "#E69F00", "not tested": "#8a8f98"}
-"""Of a verdict: bluish green, vermilion, orange, grey. The word always stands with it."""
+VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "undecided": "#8a8f98", "not tested": "#8a8f98"}
+"""Of a verdict: bluish green, vermilion, grey. The word always stands with it; what was not tested has grey letters."""
 
-BADGES = {"supported": "green", "refuted": "red", "undecided": "orange", "not tested": "gray"}
+BADGES = {"supported": "green", "refuted": "red", "undecided": "gray", "not tested": "gray"}
 """The nearest of Streamlit's own badge colours."""
+
+_TESTS = {
+    "within the margin": "supported", "undecided": "undecided", "as good": "supported", "better": "supported",
+    "worse": "refuted",
+}  # fmt: skip
+"""How a test of an edit is coloured, by the first of these words that stand in its verdict."""
 
 _TINT = "40"
 """A quarter of the colour, so that the theme's own text stays readable on it, light or dark."""
@@ -155,4 +161,11 @@ _TINT = "40"
 def of_verdict(word: object) -> str:
     """The style of a table's cell that holds a verdict; none of anything else."""
     colour = VERDICTS.get(str(word))
-    return f"background-color: {colour}{_TINT}" if colour else ""
+    if not colour:
+        return ""
+    return f"color: {colour}" if word == "not tested" else f"background-color: {colour}{_TINT}"
+
+
+def of_test(words: object) -> str:
+    """The style of a table's cell that holds what a test of an edit says."""
+    return next((of_verdict(like) for said, like in _TESTS.items() if said in str(words)), "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,10 +98,12 @@ def table(
     of: str | None = None,
     height: Any = "auto",
     selectable: bool = False,
+    style: tuple[Callable[[object], str], Sequence[str]] | None = None,
 ) -> list[int]:
     """A table whose headings explain themselves on hover, with downloads; the rows picked, when it is selectable.
 
-    `of` names the table of the warehouse that the columns are from, where their names alone would not say.
+    `of` names the table of the warehouse that the columns are from, where their names alone would not say. `style`
+    gives the cells of some columns the look of what they say.
     """
     config: dict[str, Any] = {}
     for column in order or data.columns:
@@ -111,7 +113,7 @@ def table(
     options: dict[str, Any] = {"on_select": "rerun", "selection_mode": "single-row"} if selectable else {}
     with st.container(gap=None, key=f"box_{name}"):
         event = st.dataframe(
-            data,
+            data if style is None else data.style.map(style[0], subset=list(style[1])),
             hide_index=True,
             column_config=config,
             column_order=order,

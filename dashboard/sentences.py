@@ -20,10 +20,14 @@ MOST = 6
 _DECIDED = ("supported", "refuted")
 
 
-def about(url: str, model: str, base: str | None = None) -> None:
-    """Draw what was found about a model that the page at `url` is about; nothing where there are no sentences."""
+def about(url: str, model: str, base: str | None = None, *, most: int = MOST, where: str = "page") -> None:
+    """Draw what was found about a model that the page at `url` is about; nothing where there are no sentences.
+
+    `where` tells several such boxes of a page apart.
+    """
     page = next(page for page in pages.discover() if page.url == url)
-    _draw(chosen(queries.findings_about(parts.source(), model), page.tables, url, base), page.url, model, base)
+    found = chosen(queries.findings_about(parts.source(), model), page.tables, url, base)
+    _draw(found, url, model, base, most, where)
 
 
 def chosen(
@@ -39,7 +43,7 @@ def chosen(
         on = {one["table"] for one in row["rests_on"]} & set(tables)
         return row["page"] == url or (bool(on) and (base is None or not other))
 
-    return sorted(filter(belongs, found), key=elsewhere)
+    return sorted(filter(belongs, found), key=lambda row: (elsewhere(row), row.get("verdict") == "not tested"))
 
 
 def of_families(families: Sequence[str], url: str) -> None:
@@ -57,14 +61,21 @@ def of_families(families: Sequence[str], url: str) -> None:
     _draw([row for _, row in sorted(ranked, key=lambda pair: pair[0])], url, None, None)
 
 
-def _draw(found: Sequence[dict[str, Any]], url: str, model: str | None, base: str | None) -> None:
+def _draw(
+    found: Sequence[dict[str, Any]],
+    url: str,
+    model: str | None,
+    base: str | None,
+    most: int = MOST,
+    where: str = "page",
+) -> None:
     if not found:
         return
-    with st.container(border=True, gap="xsmall", key="found"):
-        st.markdown("\n".join(f"- {text.plain(row['sentence'])}" for row in found[:MOST]))
-        if len(found) > MOST:
-            with st.expander(f"{len(found) - MOST} more"):
-                st.markdown("\n".join(f"- {text.plain(row['sentence'])}" for row in found[MOST:]))
+    with st.container(border=True, gap="xsmall", key=f"found_{where}"):
+        st.markdown("\n".join(f"- {text.plain(row['sentence'])}" for row in found[:most]))
+        if len(found) > most:
+            with st.expander(f"{len(found) - most} more", key=f"more_found_{where}"):
+                st.markdown("\n".join(f"- {text.plain(row['sentence'])}" for row in found[most:]))
         _links(found, url, model, base)
 
 

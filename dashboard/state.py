@@ -25,7 +25,7 @@ _WAITING, _WHOLE = "waiting_for_the_address", "whole_page_is_drawn"
 
 Arguments = ParamSpec("Arguments")
 
-ALWAYS = frozenset({"families", "family", "model", "base", "layer", "matrix", "expert"})
+ALWAYS = frozenset({"families", "family", "model", "base", "layer", "matrix", "expert", "left", "right"})
 
 
 def begin(page: str) -> None:

@@ -15,7 +15,7 @@ DRAWS = 5
 
 
 def agreement_rows(rotation: Rows, sizes: Sequence[tuple[int, int]], random: np.random.Generator) -> Rows:
-    """Agreement of every matrix of a model that changed: one in four clearly together, one apart, the rest undecided."""
+    """Agreement of every matrix of a model: one in four clearly together, one apart, the rest undecided."""
     rows = []
     for number, (row, (m, n)) in enumerate(zip(rotation, sizes, strict=True)):
         key = {name: row[name] for name in ("model_id", "base_id", "layer", "matrix", "expert")}

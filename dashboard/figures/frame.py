@@ -174,6 +174,26 @@ def bulk(values: Iterable[Any], *within: float | None) -> tuple[float, float]:
     return float(low - edge), float(high + edge)
 
 
+def near(values: pd.Series, errors: pd.Series, *kept: float | None) -> tuple[float, float]:
+    """The range around most of the values, so that an edit that collapses does not hide small differences of others.
+
+    From the median, ten times the typical distance from it (median absolute deviation, or the typical error where that
+    is larger) to either side, and the values that must be `kept`; the whole range where nothing lies far outside.
+    """
+    known = np.array([v for v in plain(values) if v is not None])
+    if not len(known):
+        return -1.0, 1.0
+    spread = [v for v in plain(errors) if v is not None]
+    middle = float(np.median(known))
+    typical = max(float(np.median(np.abs(known - middle))), float(np.median(spread)) if spread else 0.0)
+    inside = known[np.abs(known - middle) <= 10 * typical] if typical > 0 else known
+    ends = [*inside, *(v for v in plain(kept) if v is not None)]
+    low, high = min(ends), max(ends)
+    reach = min(max(spread, default=0.0), high - low)
+    edge = max(0.08 * (high - low), 1.1 * reach) or 0.05 * abs(high) or 0.05
+    return float(low - edge), float(high + edge)
+
+
 def beyond(
     x: Sequence[Any], y: Sequence[float | None], limits: tuple[float, float], colour: str, **more: Any
 ) -> dict[str, Any] | None:
@@ -205,13 +225,13 @@ def log_ticks(values: Iterable[Any]) -> Layout:
     return {"type": "log", "tickmode": "array", "tickvals": ticks, "ticktext": [f"{t:g}" for t in ticks]}
 
 
-def tiles(rows: int, columns: int, gap: float = 18.0, width: float = 1100.0) -> Layout:
+def tiles(rows: int, columns: int, gap: float = 18.0, width: float = 1100.0, down: float = 0.05) -> Layout:
     """Axes of a grid of small figures, y axes shared: Plotly's make_subplots by hand, which takes far longer.
 
     The axes of cell (i, j) are `axis_of(i, j, columns)`.
     """
     layout: Layout = {}
-    apart, down = gap / width, 0.05 / max(1, rows)
+    apart, down = gap / width, down / max(1, rows - 1)
     wide, high = (1 - apart * (columns - 1)) / columns, (1 - down * (rows - 1)) / rows
     for i in range(rows):
         top = 1 - i * (high + down)

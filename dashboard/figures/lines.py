@@ -13,7 +13,6 @@ from dashboard.figures.frame import (
     Chart,
     across,
     beyond,
-    bulk,
     framed,
     heading,
     layer_axis,
@@ -41,13 +40,13 @@ def multiples(
     centre: float | None = None,
     tile_height: int = 170,
     log_y: bool = False,
-    robust: bool = False,
+    limits: tuple[float, float] | None = None,
 ) -> Chart:
     """Small multiples of `value` along the layers: a column per matrix type, a row per value of `row`, one axis scale.
 
     `series` names the column that tells the lines of one tile apart. The tiles of a row are stretches of one axis, and
     a line is one trace through all of them with gaps between: a browser draws that many times faster than an axis and
-    a trace for every tile. A `robust` axis shows the bulk of the values, and marks at its edge what lies beyond.
+    a trace for every tile. What lies beyond `limits` of the y axis is marked at its edge.
     """
     matrices = in_order(data["matrix"].unique().tolist())
     rows = data[row].unique().tolist() if row else [""]
@@ -64,11 +63,10 @@ def multiples(
     chart = Chart()
     edges: list[dict[str, Any]] = []
     shown: set[str] = set()
-    limits = bulk(points["y"], centre)
     for (name, line), of_line in points.groupby(["row", "line"], sort=False):
         colour, _, dash = styles[line]
         axis = f"y{number_of(rows.index(name))}"
-        if robust and (marks := beyond(of_line["x"].tolist(), plain(of_line["y"]), limits, colour, yaxis=axis)):
+        if limits and (marks := beyond(of_line["x"].tolist(), plain(of_line["y"]), limits, colour, yaxis=axis)):
             marks["hovertemplate"] = f"<b>{text.label(line)}</b><br>{marks['hovertemplate']}"
             edges.append(marks)
         chart.add(
@@ -95,7 +93,7 @@ def multiples(
         axis = number_of(i)
         if centre is not None:
             chart.arrange(shapes=across(centre, axis=axis, along="x")["shapes"])
-        if robust:
+        if limits:
             chart.arrange(**{f"yaxis{axis}": {"range": list(limits)}})
         if log_y:
             chart.arrange(**{f"yaxis{axis}": log_ticks(data["value"])})

@@ -6,9 +6,10 @@ own catalogue or from `quantities.py`, never from a caller. Rows that compare a 
 floor) are left out of comparisons unless the pair is named, and forgotten models out of every list but `models`.
 """
 
-from dashboard.queries.agreement import changes, energy
+from dashboard.queries.agreement import PARTS, changes, energy
+from dashboard.queries.edit_tests import control_draws, documents, edit_verdicts, temperature_test
 from dashboard.queries.edits import contrasts, edits, evaluated, generations, scores, similarity, temperature
-from dashboard.queries.families import by_layer, model_scores, overall, summary
+from dashboard.queries.families import by_layer, model_scores, newest_first, overall, summary
 from dashboard.queries.matrices import (
     BANDS,
     POINTS,
@@ -28,15 +29,19 @@ from dashboard.queries.registry import coverage, materialized, models, most_chan
 
 __all__ = [
     "BANDS",
+    "PARTS",
     "POINTS",
     "bands",
     "by_layer",
     "cell",
     "changes",
     "contrasts",
+    "control_draws",
     "coverage",
     "densities",
     "diagonals",
+    "documents",
+    "edit_verdicts",
     "edits",
     "energy",
     "evaluated",
@@ -49,6 +54,7 @@ __all__ = [
     "model_scores",
     "models",
     "most_changed",
+    "newest_first",
     "overall",
     "pairs",
     "picture",
@@ -59,4 +65,5 @@ __all__ = [
     "spectra",
     "summary",
     "temperature",
+    "temperature_test",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import assemble, colours, parts, queries, state, text
+from dashboard import assemble, colours, edit_tests, parts, queries, sentences, state, text
 from dashboard.figures import lines, score
 from dashboard.parts import meaning
 
@@ -14,6 +14,18 @@ ICON = ":material/science:"
 ORDER = 40
 URL = "edits"
 OPENS_MODEL = True
+TABLES = (
+    "evaluation_scores", "evaluation_contrasts", "evaluation_samples", "control_tests", "control_draws",
+    "recovered_gain", "equivalence", "edited_checkpoints", "generations", "degeneration", "divergence",
+    "attention_temperature", "temperature_test", "representation_similarity",
+)  # fmt: skip
+
+SECTIONS = {
+    "scores": "Scores", "against-post": "Against the post model", "controls": "Against controls",
+    "documents": "Single documents", "texts": "What they write", "checkpoints": "Edited checkpoints",
+    "temperature": "Attention temperature", "contrasts": "All contrasts", "similarity": "Representations",
+}  # fmt: skip
+"""The page's index: each section's anchor and name."""
 
 # Continuations shown beside each other before the reader picks others.
 SIDE_BY_SIDE = 4
@@ -34,6 +46,8 @@ def show() -> None:
         )
         return
     model, base = pair
+    sentences.about(URL, model, base)
+    st.markdown(" · ".join(f"[{name}](#{anchor})" for anchor, name in SECTIONS.items()))
     scores = queries.scores(parts.source(), model, base)
     edits = queries.edits(parts.source(), model)
     if scores.empty:
@@ -44,16 +58,20 @@ def show() -> None:
         )
     else:
         _scores(scores, model, base)
-        _contrasts(model, base)
+        edit_tests.verdicts(model, base)
+        edit_tests.controls(model)
+        edit_tests.documents(edits[~edits["is_control"].fillna(False).astype(bool)], scores, model, base)
     _generations(model, base)
     _edits(edits, model)
     _attention(model, base)
+    if len(scores):
+        _contrasts(model, base)
     _similarity(model, base)
 
 
 @state.fragment
 def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
-    st.subheader("Scores", anchor=False, help=meaning("value", "evaluation_scores"))
+    st.subheader("Scores", anchor="scores", help=meaning("value", "evaluation_scores"))
     scores = scores.assign(
         panel=assemble.panels(scores), name=assemble.subject_names(scores, model, base).map(text.short)
     )
@@ -71,13 +89,14 @@ def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
         parts.nothing("No score to draw", "Pick a task above.")
     else:
         parts.figure(
-            score.dots(shown), "edit-scores", shown.drop(columns=["panel", "name"]),
+            score.dots(shown), "edit-scores", shown.drop(columns=["panel", "name"]), of="evaluation_scores",
             alt="Scores of base, post model, edits and controls with standard errors, a tile per task",
         )  # fmt: skip
         st.caption(
             "A control is the same edit done to noise of the same size, and stands on the line of its edit. "
             "Whiskers are one standard error. ↓ marks metrics of which lower is better. "
-            "Dotted lines carry the base's and the post model's score across."
+            "Dotted lines carry the base's and the post model's score across. Arrows at the edge carry the score of "
+            "what lies far outside, so that small differences of the others can be seen."
         )
     failed = scores[scores["status"].fillna("ready") != "ready"]
     if len(failed):
@@ -91,7 +110,7 @@ def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
 @state.fragment
 def _contrasts(model: str, base: str) -> None:
     data = queries.contrasts(parts.source(), model)
-    st.subheader("Paired contrasts", anchor=False, help=meaning("p_value", "evaluation_contrasts"))
+    st.subheader("All paired contrasts", anchor="contrasts", help=meaning("p_value", "evaluation_contrasts"))
     if data.empty:
         parts.nothing("No contrasts yet", "They are made with `evaluation_scores` from the same documents.")
         return
@@ -123,7 +142,7 @@ def _contrasts(model: str, base: str) -> None:
 @state.fragment
 def _generations(model: str, base: str) -> None:
     data = queries.generations(parts.source(), model, base)
-    st.subheader("What they write", anchor=False, help=meaning("text", "generations"))
+    st.subheader("What they write", anchor="texts", help=meaning("text", "generations"))
     if data.empty:
         parts.nothing("No continuations yet", "They are written with `evaluation_scores`.")
         return
@@ -149,7 +168,7 @@ def _generations(model: str, base: str) -> None:
             with column:
                 st.markdown(f"**{text.code(names[subject], 40)}**")
                 parts.verbatim(_written(of_prompt["text"].get(subject)))
-    parts.downloads(data, "generations", "All continuations")
+    parts.downloads(data, "generations", "All continuations", "generations")
 
 
 def _written(value: object) -> str:
@@ -157,7 +176,7 @@ def _written(value: object) -> str:
 
 
 def _edits(edits: pd.DataFrame, model: str) -> None:
-    st.subheader("Edited checkpoints", anchor=False)
+    st.subheader("Edited checkpoints", anchor="checkpoints")
     if edits.empty:
         parts.nothing(
             "No edits yet", "Materialize `edited_checkpoints`.", link=parts.asset_link("edited_checkpoints", model)
@@ -184,19 +203,26 @@ def _edits(edits: pd.DataFrame, model: str) -> None:
 
 def _attention(model: str, base: str) -> None:
     data = queries.temperature(parts.source(), model, base)
-    st.subheader("Attention temperature", anchor=False, help=meaning("predicted", "attention_temperature"))
+    st.subheader("Attention temperature", anchor="temperature", help=meaning("predicted", "attention_temperature"))
     if data.empty:
         parts.nothing("Not measured yet", "It comes with `evaluation_scores`.")
         return
     applicable = sorted({str(v) for v in data["applicability"].dropna()})
     st.caption("Prediction: " + ", ".join(text.code(v) for v in applicable) + ". " + text.DECAY)
     data = data.assign(change=data["entropy_post"] - data["entropy_base"])
+    if (data["predicted"].notna() & data["change"].notna()).any():
+        parts.figure(
+            score.temperature(data), "temperature-scatter", data, of="attention_temperature",
+            alt="Predicted attention temperature against the measured change of entropy, a point per head",
+        )  # fmt: skip
+        st.caption(_tested(model, base))
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Predicted from scale, T = 1 / (α_q α_k)**", help=meaning("predicted", "attention_temperature"))
         if data["predicted"].notna().any():
             parts.figure(
                 score.heads(data, "predicted", "T", 1.0, parts.theme()), "temperature", data,
+                of="attention_temperature",
                 alt="Predicted attention temperature by layer and head",
             )  # fmt: skip
         else:
@@ -209,16 +235,34 @@ def _attention(model: str, base: str) -> None:
         if data["change"].notna().any():
             parts.figure(
                 score.heads(data, "change", "post − base", 0.0, parts.theme()), "entropy", data,
+                of="attention_temperature",
                 alt="Change of attention entropy by layer and head",
             )  # fmt: skip
         else:
             parts.nothing("Not measured", "No entropies are stored for this model.")
 
 
+def _tested(model: str, base: str) -> str:
+    """What the test of the prediction says, as a sentence."""
+    shown = (
+        "Heads are small points, the mean of each layer is a large one. A temperature above 1 predicts more entropy."
+    )
+    test = queries.temperature_test(parts.source(), model, base)
+    if test.empty or text.number(test["spearman"].iloc[0]) == "–":
+        return shown
+    row = test.iloc[0]
+    note = text.sentence(str(row["note"])) if isinstance(row["note"], str) and row["note"] else ""
+    return (
+        f"{shown} Rank correlation over {text.number(row['n_layers'], 0)} layers: {text.number(row['spearman'], 2)} "
+        f"({text.number(row['ci_low'], 2)} to {text.number(row['ci_high'], 2)}), permutation "
+        f"p {text.number(row['p_value'])}. {text.plain(note)}"
+    )
+
+
 @state.fragment
 def _similarity(model: str, base: str) -> None:
     data = queries.similarity(parts.source(), model)
-    st.subheader("Representations, CKA by layer", anchor=False, help=meaning("cka", "representation_similarity"))
+    st.subheader("Representations, CKA by layer", anchor="similarity", help=meaning("cka", "representation_similarity"))
     data = data[data["cka"].notna()]
     if data.empty:
         parts.nothing("Not measured yet", "It comes with `evaluation_scores`.")
@@ -235,6 +279,7 @@ def _similarity(model: str, base: str) -> None:
     parts.figure(
         lines.along(of_reference, series=series, styles=colours.assigned(series), y_title="CKA"),
         "similarity", of_reference[["subject_id", "reference_id", "layer", "cka", "n_tokens"]],
+        of="representation_similarity",
         alt="CKA with the reference by layer, a line per subject",
     )  # fmt: skip
     st.caption(meaning("layer", "representation_similarity") or "")

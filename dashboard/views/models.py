@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import assemble, parts, queries, state, text
+from dashboard import assemble, parts, queries, sentences, state, text
 from dashboard.parts import meaning
 from resources.warehouse.summaries.measures import FORGOTTEN
 
@@ -13,6 +13,7 @@ TITLE = "Models"
 ICON = ":material/inventory_2:"
 ORDER = 90
 URL = "models"
+TABLES = ("models", "coverage", "tensor_changes")
 
 LISTED = "listed"
 """The status filter that is on unless another is picked: every model but the forgotten ones."""
@@ -111,6 +112,7 @@ def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
         parts.nothing("No checkpoint fits the filters", "Widen the filters above.")
         return
     row = models[models["model_id"] == model].iloc[0]
+    sentences.about(URL, model)
     left, right = st.columns([2, 3], gap="large")
     with left:
         fields = [c for c in models.columns if c not in ("run_id", "code_version", "materialized_at")]

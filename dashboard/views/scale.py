@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import colours, matrix, parts, queries, state, text
 from dashboard.figures import lines, spectrum
+from dashboard.figures.frame import bulk
 from dashboard.quantities import QUANTITIES, shown
 from resources.warehouse.summaries import in_order
 
@@ -129,7 +130,7 @@ def _bands(model: str, base: str) -> None:
     parts.figure(
         lines.multiples(
             data.sort_values(["matrix", "band", "layer"]), series="band", styles=colours.BANDS, y_title="α", centre=1,
-            tile_height=230, robust=True,
+            tile_height=230, limits=bulk(data["value"], 1.0),
         ),
         "bands", data, of="scale_statistics",
         alt="Scale factor of the top, middle and bottom tenth of the spectrum, by layer and matrix",
