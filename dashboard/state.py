@@ -88,7 +88,8 @@ def fragment(draw: Callable[Arguments, None], key: str | None = None) -> Callabl
 def chosen(key: str, options: Sequence[Any], default: Any) -> Any:
     """The option that the address names, else the one kept from another page, else the default."""
     by_text = {_text(option): option for option in options}
-    asked = (named(key) or [None])[-1]
+    written = named(key)
+    asked = written[-1] if written else None
     if asked is not None and asked not in by_text:
         st.session_state.setdefault(_UNKNOWN, []).append((key, asked))
         asked = None

@@ -66,8 +66,8 @@ def energy(data: pd.DataFrame) -> Chart:
         yaxis={"title": {"text": "share of |ΔW|²"}, "range": [0, 1], "tickformat": ".0%", "zeroline": False},
         annotations=[heading(text.label(m, 12), offset[m] + (first + last) / 2, 1, xref="x") for m in matrices],
     )  # fmt: skip
-    framed(chart, 380, hovermode="closest")
-    return chart.arrange(legend={"y": 1.0, "yref": "container", "yanchor": "top"}, margin={"t": 62})
+    framed(chart, 400, hovermode="closest")
+    return chart.arrange(legend={"y": 1.0, "yref": "container", "yanchor": "top"}, margin={"t": 84})
 
 
 def _borders(noise: pd.DataFrame, offset: dict[str, float], first: int, last: int) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def _found(chosen: pd.DataFrame) -> None:
     """What was found about the model whose verdict is open, or about the families shown."""
     subject = state.chosen("of", list(dict.fromkeys(chosen["subject"])), chosen["subject"].iloc[0])
     if subject in set(chosen["model_id"]):
-        sentences.about(URL, subject)
+        sentences.about(URL, subject, most=3)
     else:
         sentences.of_families(list(dict.fromkeys(chosen["family"].fillna(""))), URL)
 

@@ -104,12 +104,13 @@ def _maps(chosen: list[Pair]) -> None:
 
 def _lines(chosen: list[Pair]) -> None:
     """Both in one figure, layer by layer."""
-    styles = dict(zip(SIDES, ((colours.POST, "circle", "solid"), (colours.EDIT, "square", "dash")), strict=True))
+    names = [f"{side}: {text.short(model, 40)}" for side, (model, _) in zip(SIDES, chosen, strict=True)]
+    styles = dict(zip(names, ((colours.POST, "circle", "solid"), (colours.EDIT, "square", "dash")), strict=True))
     for key in ("alpha_median", "tau"):
         q = QUANTITIES[key]
         data = pd.concat(
-            [_named(queries.grid(parts.source(), key, *pair), pair).assign(side=side)
-             for side, pair in zip(SIDES, chosen, strict=True)]
+            [_named(queries.grid(parts.source(), key, *pair), pair).assign(side=name)
+             for name, pair in zip(names, chosen, strict=True)]
         ).dropna(subset=["value"])  # fmt: skip
         if data.empty:
             continue
