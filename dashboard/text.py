@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import html
 import math
-import os
 import re
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
 from dashboard.quantities import QUANTITIES
+from resources.addresses import address
+from resources.settings import load_settings
 
 DECAY = "A uniform alpha below 1 is also what plain weight decay leaves."
 
@@ -127,8 +128,7 @@ def big(value: Any) -> str:
 
 def dagster() -> str:
     """Address of the Dagster UI."""
-    address = os.environ.get("ROTOSCALE_DAGSTER_URL", "http://127.0.0.1:3000").rstrip("/")
-    return address if address.startswith(("http://", "https://")) else "http://127.0.0.1:3000"
+    return address(load_settings().data, "dagster")
 
 
 def run_link(run_id: Any) -> str | None:
