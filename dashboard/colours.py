@@ -143,7 +143,7 @@ def of_matrix(name: str) -> str:
 
 
 VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "undecided": "#8a8f98", "not tested": "#8a8f98"}
-"""Of a verdict: bluish green, vermilion, grey. The word always stands with it; what was not tested has grey letters."""
+"""Of a verdict: bluish green, vermilion, grey. The word always stands with it; what was not tested has no ground of its own."""
 
 BADGES = {"supported": "green", "refuted": "red", "undecided": "gray", "not tested": "gray"}
 """The nearest of Streamlit's own badge colours."""
@@ -159,11 +159,9 @@ _TINT = "40"
 
 
 def of_verdict(word: object) -> str:
-    """The style of a table's cell that holds a verdict; none of anything else."""
+    """The style of a table's cell that holds a verdict; none of what was not tested, or of anything else."""
     colour = VERDICTS.get(str(word))
-    if not colour:
-        return ""
-    return f"color: {colour}" if word == "not tested" else f"background-color: {colour}{_TINT}"
+    return f"background-color: {colour}{_TINT}" if colour and word != "not tested" else ""
 
 
 def of_test(words: object) -> str:

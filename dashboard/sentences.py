@@ -20,13 +20,22 @@ MOST = 6
 _DECIDED = ("supported", "refuted")
 
 
-def about(url: str, model: str, base: str | None = None, *, most: int = MOST, where: str = "page") -> None:
+def about(
+    url: str,
+    model: str,
+    base: str | None = None,
+    *,
+    most: int = MOST,
+    where: str = "page",
+    tables: Collection[str] = (),
+) -> None:
     """Draw what was found about a model that the page at `url` is about; nothing where there are no sentences.
 
-    `where` tells several such boxes of a page apart.
+    `where` tells several such boxes of a page apart; `tables` are those that the sentences rest on, unless they are the
+    page's own.
     """
     page = next(page for page in pages.discover() if page.url == url)
-    found = chosen(queries.findings_about(parts.source(), model), page.tables, url, base)
+    found = chosen(queries.findings_about(parts.source(), model), tables or page.tables, url, base)
     _draw(found, url, model, base, most, where)
 
 

@@ -21,7 +21,7 @@ _APART = 2.6
 """Layers of room between two tiles, in which the noise's bar stands too."""
 
 
-def energy(data: pd.DataFrame) -> Chart:
+def energy(data: pd.DataFrame, theme: str = "light") -> Chart:
     """Stacked bars of the shares, a tile per matrix type and a bar per layer; noise's own bar first, hatched.
 
     Dotted lines carry the borders of the noise's bar across the tile, so that an excess is seen against it.
@@ -55,7 +55,7 @@ def energy(data: pd.DataFrame) -> Chart:
                 "hovertemplate": f"<b>%{{customdata}}, white noise</b><br>{words}: %{{y:.2%}}<extra></extra>",
             }
         )  # fmt: skip
-    chart.add(_borders(noise, offset, first, last))
+    chart.add(_borders(noise, offset, first, last, colours.ink(theme)))
     step = tile_step(max(1.0, float(last - first)))
     ticks = [(offset[m] + layer, f"{layer:g}") for m in matrices for layer in _steps(first, last, step)]
     chart.arrange(
@@ -70,7 +70,7 @@ def energy(data: pd.DataFrame) -> Chart:
     return chart.arrange(legend={"y": 1.0, "yref": "container", "yanchor": "top"}, margin={"t": 84})
 
 
-def _borders(noise: pd.DataFrame, offset: dict[str, float], first: int, last: int) -> dict[str, Any]:
+def _borders(noise: pd.DataFrame, offset: dict[str, float], first: int, last: int, ink: str) -> dict[str, Any]:
     x: list[float | None] = []
     y: list[float | None] = []
     for matrix, left in offset.items():
@@ -79,7 +79,7 @@ def _borders(noise: pd.DataFrame, offset: dict[str, float], first: int, last: in
             height += float(noise.loc[matrix, f"{part}_expected"])
             x += [left + first - 1.8, left + last + 0.5, None]
             y += [height, height, None]
-    line = {"color": "#111111", "width": 1.2, "dash": "dot"}
+    line = {"color": ink, "width": 1.2, "dash": "dot"}
     return {
         "type": "scatter", "mode": "lines", "x": x, "y": plain(y), "line": line, "hoverinfo": "skip",
         "name": "white noise", "connectgaps": False,

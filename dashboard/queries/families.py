@@ -36,13 +36,15 @@ def overall(source: Source) -> pd.DataFrame:
 @remembered
 def newest_first(source: Source) -> list[str]:
     """Every family, the one with the newest row of any table first; families without a model that can be used last."""
-    made = registry.materialized(source).groupby("model_id")["materialized_at"].max()
+    made = registry.materialized(source).groupby("model_id")["materialized_at"].max().to_dict()
     models = registry.models(source)
-    models = models[models["status"].fillna("") != FORGOTTEN]
-    usable = models["status"].fillna("ready") != "quarantined"
-    rows = models.assign(family=models["family"].fillna(""), usable=usable, made=models["model_id"].map(made))
-    order = rows.groupby("family", sort=False).agg(usable=("usable", "any"), made=("made", "max")).reset_index()
-    return order.sort_values(["usable", "made"], ascending=False, na_position="last", kind="stable")["family"].tolist()
+    found: dict[str, tuple[bool, float]] = {}
+    for row in models[models["status"].fillna("") != FORGOTTEN].itertuples():
+        family = row.family if isinstance(row.family, str) else ""
+        usable, newest = found.get(family, (False, 0.0))
+        when = made[row.model_id].timestamp() if row.model_id in made else 0.0
+        found[family] = (usable or row.status != "quarantined", max(newest, when))
+    return sorted(found, key=lambda family: found[family], reverse=True)
 
 
 @remembered

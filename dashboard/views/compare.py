@@ -14,9 +14,9 @@ TITLE = "Compare"
 ICON = ":material/compare_arrows:"
 ORDER = 35
 URL = "compare"
-TABLES = ("agreement", "scale_statistics", "rotation_statistics")
 
 SIDES = ("left", "right")
+STRUCTURE = frozenset({"agreement", "scale_statistics", "rotation_statistics"})
 Pair = tuple[str, str]
 
 
@@ -60,7 +60,7 @@ def _numbers(chosen: list[Pair]) -> None:
             if pair not in overall.index:
                 parts.nothing("Not measured yet", "Its run may still be going.")
                 continue
-            sentences.about(URL, *pair, most=3, where=side)
+            sentences.about(URL, *pair, most=3, where=side, tables=STRUCTURE)
             row = overall.loc[pair]
             parts.metrics(
                 [
@@ -135,7 +135,7 @@ def _energy(chosen: list[Pair]) -> None:
                 parts.nothing("No energy to divide", "Nothing changed, or it is not measured.")
                 continue
             parts.figure(
-                agreement.energy(data), f"energy-{side}", _named(data, pair), of="agreement",
+                agreement.energy(data, parts.theme()), f"energy-{side}", _named(data, pair), of="agreement",
                 alt=f"Shares of the energy of the change of {pair[0]}",
             )  # fmt: skip
 

@@ -36,7 +36,7 @@ def _energy(model: str, base: str) -> None:
         parts.nothing("No energy to divide", "The model's matrices are those of its base, or `agreement` is not made.")
         return
     parts.figure(
-        agreement.energy(data), "energy", data, of="agreement",
+        agreement.energy(data, parts.theme()), "energy", data, of="agreement",
         alt="Shares of the change's energy by matrix type and layer, beside those of white noise",
     )  # fmt: skip
     st.caption(
