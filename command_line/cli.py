@@ -11,15 +11,19 @@ from command_line import commands
 
 
 class _Commands(click.Group):
-    """The commands found in command_line/commands; each imports what is heavy only when it runs."""
+    """The commands found in command_line/commands; each imports what is heavy only when it runs.
+
+    The module of a command whose name has a dash has an underscore in its place.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(found.name for found in pkgutil.iter_modules(commands.__path__))
+        return sorted(found.name.replace("_", "-") for found in pkgutil.iter_modules(commands.__path__))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        return getattr(importlib.import_module(f"command_line.commands.{cmd_name}"), cmd_name)
+        module = cmd_name.replace("-", "_")
+        return getattr(importlib.import_module(f"command_line.commands.{module}"), module)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

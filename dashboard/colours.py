@@ -12,8 +12,14 @@ REFERENCE = "#8a8f98"
 """Lines that are not data: alpha = 1, nulls, the unrelated level."""
 
 BASE, POST, EDIT, CONTROL = "#8a8f98", "#0072B2", "#D55E00", "#CC79A7"
-KINDS = {"base": BASE, "post": POST, "model": POST, "edit": EDIT, "control": CONTROL}
-KIND_MARKS = {"base": "diamond", "post": "circle", "model": "circle", "edit": "square", "control": "x"}
+MIRROR, NOISE = "draw of the mirror control", "draw of the noise control"
+"""Kinds of points that are losses of control draws."""
+
+KINDS = {"base": BASE, "post": POST, "model": POST, "edit": EDIT, "control": CONTROL, MIRROR: CONTROL, NOISE: BASE}
+KIND_MARKS = {
+    "base": "diamond", "post": "circle", "model": "circle", "edit": "square", "control": "x",
+    MIRROR: "circle-open", NOISE: "x-thin-open",
+}  # fmt: skip
 
 CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#A6761D", "#7B6FD0")
 MARKS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "pentagon")
@@ -61,6 +67,11 @@ _AMOUNTS = [
 UNDECIDED = {"light": "#d5d8dc", "dark": "#3d444c"}
 """Cells whose test decides nothing."""
 
+_FROM_NOTHING = {
+    "light": ["#f4f4f2", "#b9cfe6", "#5b9bd0", "#1f66ad", "#08306b"],
+    "dark": ["#24282e", "#1f4f7d", "#3f8fcf", "#8ec7f0", "#e3f2fd"],
+}
+
 _DIVERGING = {
     "light": ["#08519c", "#3182bd", "#9ecae1", "#f4f4f2", "#fdbe85", "#e6760d", "#8c3a04"],
     "dark": ["#a6d3f5", "#4a97d0", "#1f4f7d", "#24282e", "#85430f", "#e07f2a", "#fdd0a2"],
@@ -95,6 +106,12 @@ def _between(colours: Sequence[str], place: float) -> str:
     ends = [[int(colours[low + k][i : i + 2], 16) for i in (1, 3, 5)] for k in (0, 1)]
     mixed = [round(a + (at - low) * (b - a)) for a, b in zip(*ends, strict=True)]
     return "#" + "".join(f"{value:02x}" for value in mixed)
+
+
+def amount(theme: str) -> list[list[float | str]]:
+    """Scale of amounts of which most are nothing: zero fades into the page."""
+    colours = _FROM_NOTHING["dark" if theme == "dark" else "light"]
+    return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
 
 
 def ink(theme: str) -> str:
@@ -143,7 +160,7 @@ def of_matrix(name: str) -> str:
 
 
 VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "undecided": "#8a8f98", "not tested": "#8a8f98"}
-"""Of a verdict: bluish green, vermilion, grey. The word always stands with it; what was not tested has no ground of its own."""
+"""Of a verdict: bluish green, vermilion, grey. The word always stands with it; what was not tested has no tint."""
 
 BADGES = {"supported": "green", "refuted": "red", "undecided": "gray", "not tested": "gray"}
 """The nearest of Streamlit's own badge colours."""

@@ -57,8 +57,8 @@ def verdicts(model: str, base: str) -> None:
                              "has p below 0.05; else undecided."),
             "beyond": words("Beyond its control", help=meaning("difference", "control_tests")),
             "q_control": number("q, control", format="%.2g", help=meaning("q_difference", "control_tests")),
-            "control_verdict": words("Against its control", help="Worse than the draws of the mirror control at q "
-                                     "below 0.05; else undecided. Only disruptive edits have one."),
+            "control_verdict": words("Against its control", help="Worse than the mirror control, or no more than "
+                                     "it, at q below 0.05; else undecided. Only disruptive edits have one."),
             "recovered": words("Recovered gain", help=meaning("gain", "recovered_gain")),
         },
         style=(colours.of_test, VERDICT_COLUMNS),
@@ -76,10 +76,14 @@ def _interval(row: dict[str, Any], name: str) -> str | None:
 
 def controls(model: str) -> None:
     """Draw disruptive edits beside the draws of their controls."""
-    draws = queries.control_draws(parts.source(), model)
-    if draws.empty or not (draws["control"] == "edit").any():
-        return
+    draws = queries.control_losses(parts.source(), model)
     st.subheader("Disruptive edits beside their controls", anchor="controls", help=meaning("control", "control_draws"))
+    tests = queries.control_tests(parts.source(), model)
+    if draws.empty or not (draws["control"] == "edit").any():
+        reasons = sorted(set(tests["note"].dropna()) - {""}) if len(tests) else []
+        said = "".join(f" Said of it: {text.code(reason)}." for reason in reasons)
+        parts.nothing("No draws", f"Materialize `control_draws`.{said}")
+        return
     parts.figure(
         forest.controls(draws), "control-draws", draws, of="control_draws",
         alt="Change of log-likelihood by each disruptive edit beside every draw of its controls, a tile per task",
@@ -87,9 +91,15 @@ def controls(model: str) -> None:
     st.caption(
         "Change of the log-likelihood of the right answer, nats per document; left of the dotted line is a loss. "
         "Crosses are draws of a control, the band spans them all. The mirror control is the post model with the "
-        "vectors of post plus noise; the noise control is base plus noise, disrupted. An edit inside the band is no "
-        "evidence of a rotation."
+        "vectors of itself and of noise that damages its weights as much as the edit does; the noise control is the "
+        "base with noise as large as the change, broken alike. An edit inside the band is no evidence of a rotation."
     )
+    if len(tests):
+        parts.table(
+            tests, "control-tests", of="control_tests",
+            order=["recipe", "control", "task", "loss", "control_loss", "difference", "difference_low",
+                   "difference_high", "q_difference", "q_no_worse", "weight_error", "control_weight_error", "note"],
+        )  # fmt: skip
 
 
 @state.fragment

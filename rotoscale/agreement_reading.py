@@ -12,9 +12,6 @@ from rotoscale.agreement_statistics import FULL
 from rotoscale.multiple import WORTH_SAYING
 from rotoscale.pair_summary import PairSummary
 
-UNRELATED_COSINE = 0.1
-"""Below this median cosine of the two models' matrices a pair looks unrelated (those of unrelated ones are near 0)."""
-
 FORMULA = 0.9
 """Median tau from which the two sides agree about as closely as He and Cao's formula has it."""
 
@@ -27,7 +24,7 @@ def read_pair(pair: PairSummary) -> list[str]:
         return ["There are no principal matrices to compare."]
     if not pair.changed:
         return ["The principal matrices are identical in both models: nothing was changed there."]
-    if pair.cosine is not None and abs(pair.cosine) < UNRELATED_COSINE:
+    if pair.looks_unrelated:
         return _unrelated(pair)
     sentences = [_how_much(pair), *_rounding(pair), *_scale(pair), *_agreement(pair), *_budget(pair), *_leading(pair)]
     return sentences + _not_known(pair)
@@ -41,10 +38,11 @@ def rounding_level(dtype: str) -> float | None:
 
 def _unrelated(pair: PairSummary) -> list[str]:
     sentences = [
-        f"The weights of the two models have nothing in common (cosine {pair.cosine:.3f} in the median over "
-        f"{pair.changed} matrices): by its weights this model does not descend from that base, unless its neurons "
-        "were permuted or it was trained until nothing of the base was left. Scale and agreement of such a pair mean "
-        "nothing."
+        f"The weights of the two models, as they are stored, have nothing in common (cosine {pair.cosine:.3f} in the "
+        f"median over {pair.changed} matrices). Scale and agreement of such a pair mean nothing.",
+        f"Lineage: {pair.lineage}. {pair.lineage_reason}"
+        if pair.lineage
+        else "Whether they share an initialisation was not tested; `rotoscale lineage` tests it.",
     ]
     if pair.nf_over_unrelated is not None:
         sentences.append(f"NF is {_percent(pair.nf_over_unrelated)} of the level of unrelated matrices.")

@@ -13,6 +13,9 @@ from typing import Any
 from rotoscale.agreement_statistics import FULL, STANDARD
 from rotoscale.multiple import LEVEL, WORTH_SAYING, called_apart, called_together
 
+UNRELATED_COSINE = 0.1
+"""Below this median cosine of the two models' matrices a pair looks unrelated (those of unrelated ones are near 0)."""
+
 _PARTS = ("scale", "diagonal", "shared", "apart", "outside")
 
 
@@ -21,7 +24,8 @@ class PairSummary:
     """Plain numbers of one pair over its principal matrices; medians over the matrices that changed, None if unknown.
 
     budget: shares of |dW|^2 by part (scale, diagonal, shared, apart, outside), budget_expected those of white noise,
-    together_by_type: by matrix type, how much larger the shared part is than the apart one.
+    together_by_type: by matrix type, how much larger the shared part is than the apart one. lineage,
+    lineage_reason: the verdict on whether the two share an initialisation, where it was asked for.
     """
 
     matrices: int
@@ -50,6 +54,13 @@ class PairSummary:
     together_by_type: Mapping[str, float] = field(default_factory=dict)
     principal_over_expected: float | None = None
     nf_over_unrelated: float | None = None
+    lineage: str | None = None
+    lineage_reason: str | None = None
+
+    @property
+    def looks_unrelated(self) -> bool:
+        """Whether the weights as stored have nothing in common; permuted relatives look so too."""
+        return self.cosine is not None and abs(self.cosine) < UNRELATED_COSINE
 
 
 def summarise(rows: Sequence[Mapping[str, Any]], dtype: str | None = None) -> PairSummary:

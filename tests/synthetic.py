@@ -17,8 +17,9 @@ import numpy as np
 
 from assets.groups import contract
 from resources.warehouse import Published, TableStore, publish
+from tests.synthetic_behaviour import control_rows, derived_rows
 from tests.synthetic_circuits import circuit_rows
-from tests.synthetic_pairs import agreement_rows, edit_tests, pair_findings
+from tests.synthetic_pairs import agreement_rows, pair_findings
 
 TABLES = contract()
 
@@ -328,8 +329,8 @@ def _behaviour(model: Model, shape: Shape, random: np.random.Generator) -> dict[
     }  # fmt: skip
     if is_base:
         return tables
-    tables |= edit_tests(model.id, model.base, edited, TASKS)
-    return tables | _attention(model, shape, list(subjects), random)
+    beside = derived_rows(model.id, model.base, edited, TASKS) | control_rows(model.id, TASKS, random)
+    return tables | beside | _attention(model, shape, list(subjects), random)
 
 
 def _edits(model: Model, skill: float, subjects: dict[str, tuple[str, float]]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Made-up rows on a pair beyond its scale and rotation: agreement, the stored sentences, edits against controls."""
+"""Made-up rows on a pair beyond its scale and rotation: agreement, and the stored sentences."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import numpy as np
 from rotoscale.multiple import benjamini_hochberg
 
 Rows = list[dict[str, Any]]
-
-DRAWS = 5
 
 
 def agreement_rows(rotation: Rows, sizes: Sequence[tuple[int, int]], random: np.random.Generator) -> Rows:
@@ -51,7 +49,7 @@ def pair_findings(family: str, model: str, base: str) -> Rows:
     structure = ("agreement", "scale_statistics", "rotation_statistics", "tensor_changes")
     texts = {
         "pair": [f"The weights of {model} changed by 2 %.", *(f"Reading {i} of the pair." for i in range(1, 7))],
-        "edits": [f"Disrupting {model} costs more than its control."],
+        "edits": [f"disrupt-left breaks {model}."],
     }
     tables = {"pair": structure, "edits": ("control_tests",)}
     return [
@@ -60,49 +58,3 @@ def pair_findings(family: str, model: str, base: str) -> Rows:
         for page, sentences in texts.items()
         for rank, sentence in enumerate(sentences)
     ]
-
-
-def edit_tests(model: str, base: str, edits: Rows, tasks: Sequence[str]) -> dict[str, Rows]:
-    """Rows on edits against their controls: draws, tests, recovered gain and equivalence."""
-    tables: dict[str, Rows] = {name: [] for name in ("control_draws", "control_tests", "recovered_gain", "equivalence")}
-    for edit in (edit for edit in edits if not edit["is_control"]):
-        name = {"edit_id": edit["edit_id"], "model_id": model, "recipe": edit["recipe"]}
-        for number, task in enumerate(tasks):
-            if "disrupt" in edit["recipe"]:
-                _disruption(tables, model, edit["recipe"], task, worse=number == 0)
-            tables["recovered_gain"].append(
-                name
-                | {"task": task, "metric": "acc", "gain": 0.9, "ci_low": 0.7, "ci_high": 1.1, "straight_line": 0.8}
-                | {"base_value": 0.3, "post_value": 0.5, "p_gain": 0.001, "trained": True, "n": 100}
-            )
-            if edit["recipe"] == "replace-scale":
-                tables["equivalence"].append(
-                    name
-                    | {"task": task, "metric": "acc", "difference": -0.002, "stderr": 0.005, "low": -0.01}
-                    | {"high": 0.006, "margin": 0.02, "p_value": 0.001, "p_not_worse": 0.001, "p_worse": 0.99}
-                    | {"p_better": 0.6, "power": 0.9, "n": 100}
-                )
-    return tables
-
-
-def _disruption(tables: dict[str, Rows], model: str, recipe: str, task: str, *, worse: bool) -> None:
-    """An edit and its draws of both controls on one task: worse than every draw, or in the midst of them."""
-    loss = -3.0 if worse else -1.0
-    for control in ("mirror", "noise"):
-        for draw in range(DRAWS):
-            tables["control_draws"].append(
-                {"model_id": model, "recipe": recipe, "control": control, "draw": draw, "task": task, "n": 24}
-                | {"mean_log_likelihood": -1.8 - 0.1 * draw, "start_log_likelihood": -1.0, "weight_error": 0.3}
-            )
-        tables["control_tests"].append(
-            {"model_id": model, "recipe": recipe, "control": control, "task": task, "loss": loss}
-            | {"control_loss": -1.0, "control_spread": 0.15, "p_worse": 1e-4 if worse else 0.5, "draws": DRAWS}
-            | {"rank_p_worse": 1 / (DRAWS + 1), "difference": loss + 1.0, "difference_low": loss + 0.6}
-            | {"difference_high": loss + 1.4, "p_difference": 1e-4 if worse else 0.5}
-            | {"q_difference": 2e-4 if worse else 0.6, "n": 24, "weight_error": 0.3, "control_weight_error": 0.3}
-            | {"note": ""}
-        )
-    tables["control_draws"].append(
-        {"model_id": model, "recipe": recipe, "control": "edit", "draw": 0, "task": task, "n": 24}
-        | {"mean_log_likelihood": loss - 1.0, "start_log_likelihood": -1.0, "weight_error": 0.3}
-    )

@@ -66,13 +66,13 @@ def controls(draws: pd.DataFrame) -> Chart:
         of_task = draws[draws["task"] == task]
         for place, ((recipe, kind), name) in enumerate(zip(lines, names, strict=True)):
             of_recipe = of_task[of_task["recipe"] == recipe]
-            known = [v for v in plain(of_recipe.loc[of_recipe["control"] == kind, "change"]) if v is not None]
+            known = [v for v in plain(of_recipe.loc[of_recipe["control"] == kind, "loss"]) if v is not None]
             row = len(names) - 1 - place
             if known:
                 shapes.append(_band(axis, min(known), max(known), row - 0.32, row + 0.32))
             for values, tone, mark, size, words in (
                 (known, colours.CONTROL, "x-thin-open", 7, f"draw of the {kind} control"),
-                (plain(of_recipe.loc[of_recipe["control"] == "edit", "change"]), colours.EDIT, "square", 10, "edit"),
+                (plain(of_recipe.loc[of_recipe["control"] == "edit", "loss"]), colours.EDIT, "square", 10, "edit"),
             ):
                 chart.add(
                     {
@@ -142,7 +142,7 @@ def _tiled(
 ) -> Chart:
     wide = min(len(tasks), _WIDE)
     rows = -(-len(tasks) // _WIDE)
-    layout = tiles(rows, _WIDE if rows > 1 else wide, down=0.13 if rows > 1 else 0.05)
+    layout = tiles(rows, _WIDE if rows > 1 else wide, down=0.13 if rows > 1 else None)
     labels = [text.label(n, 40) for n in reversed(names)]
     notes = []
     for number, task in enumerate(tasks):

@@ -7,8 +7,18 @@ floor) are left out of comparisons unless the pair is named, and forgotten model
 """
 
 from dashboard.queries.agreement import PARTS, changes, energy
-from dashboard.queries.edit_tests import control_draws, documents, edit_verdicts, temperature_test
-from dashboard.queries.edits import contrasts, edits, evaluated, generations, scores, similarity, temperature
+from dashboard.queries.edit_tests import documents, edit_verdicts, temperature_test
+from dashboard.queries.edits import (
+    contrasts,
+    control_losses,
+    control_tests,
+    edits,
+    evaluated,
+    generations,
+    scores,
+    similarity,
+    temperature,
+)
 from dashboard.queries.families import by_layer, model_scores, newest_first, overall, summary
 from dashboard.queries.matrices import (
     BANDS,
@@ -36,7 +46,8 @@ __all__ = [
     "cell",
     "changes",
     "contrasts",
-    "control_draws",
+    "control_losses",
+    "control_tests",
     "coverage",
     "densities",
     "diagonals",

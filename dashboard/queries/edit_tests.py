@@ -21,16 +21,6 @@ def edit_verdicts(source: Source, model_id: str) -> pd.DataFrame:
 
 
 @remembered
-def control_draws(source: Source, model_id: str) -> pd.DataFrame:
-    """Every draw of the controls of disruptive edits, and the edits: `change` of log-likelihood, nats per document."""
-    return source.frame(
-        "SELECT recipe, control, draw, task, mean_log_likelihood - start_log_likelihood AS change, weight_error "
-        "FROM control_draws WHERE model_id = ? ORDER BY task, recipe, control, draw",
-        [model_id],
-    )
-
-
-@remembered
 def documents(source: Source, model_id: str, base_id: str, edit_id: str, task: str) -> pd.DataFrame:
     """Single documents of a task: scores of base, post model and edit on its primary metric, the edit's loss first.
 

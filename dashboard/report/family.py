@@ -29,7 +29,8 @@ def add_family(sheet: Sheet, source: Source, models: pd.DataFrame, family: str) 
     scores = scores[scores["model_id"].isin(ids)]
     sheet.paragraph(
         "Alpha is how far singular values were scaled (1 = not at all); tau whether left and right singular vectors "
-        "changed together (1 is He and Cao's one rotation, 0 is noise)."
+        "changed together (1 is He and Cao's one rotation, 0 is noise); NF / null is He and Cao's mismatch of the two, "
+        f"{text.NULL}"
     )
     _descendants(sheet, rows, scores)
     some = rows[rows["alpha"].notna() | rows["tau"].notna()]

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from dashboard import assemble, colours, queries, text
 from dashboard.figures import lines, score, spectrum
 from dashboard.quantities import shown
+from dashboard.queries import claims
 from dashboard.report.maps import add_map
 from dashboard.report.sheet import Sheet
 from dashboard.source import Source
 from resources.warehouse.summaries.measures import RELATIVE_CHANGE_TEXT
+from rotoscale.claims.sentences import EDITS_PAGE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,11 +91,12 @@ def _levels(sheet: Sheet, source: Source, model: str, base: str) -> None:
     data = assemble.long_levels(queries.levels(source, model, base), list(colours.LEVELS)).dropna(subset=["value"])
     if len(data):
         styles = {text.title(name): style for name, style in colours.LEVELS.items()}
-        data = data.assign(series=data["series"].map(text.title))
-        null = source.catalogue.meaning("nf_null_simulated", "rotation_statistics")
-        sheet.note(f"NF beside its nulls and the unrelated level. {null}")
+        data = data.assign(level=data["series"], series=data["series"].map(text.title))
+        levels = [name for name in colours.LEVELS if name != "nf" and (data["level"] == name).any()]
+        meant = (source.catalogue.meaning(name, "rotation_statistics") for name in levels)
+        sheet.note(f"NF beside that of noise and the unrelated level. {' '.join(filter(None, meant))}")
         sheet.figure(
-            lines.multiples(data, series="series", styles=styles, y_title="NF", log_y=True), "NF, nulls, unrelated"
+            lines.multiples(data, series="series", styles=styles, y_title="NF", log_y=True), "NF, noise, unrelated"
         )
 
 
@@ -143,10 +146,18 @@ def _matrix(sheet: Sheet, source: Source, cell: tuple[str, str, int, str]) -> No
 def _scores(sheet: Sheet, source: Source, model: str, base: str) -> None:
     scores = queries.scores(source, model, base)
     scores = scores[scores["value"].notna()]
+    for sentence in claims.findings(source, model, EDITS_PAGE):
+        sheet.paragraph(sentence)
     if len(scores):
         sheet.heading("Scores of edits and controls", 3)
         scores = scores.assign(panel=assemble.panels(scores), name=assemble.subject_names(scores, model, base))
         sheet.figure(score.dots(assemble.primary(scores)), "Scores with standard errors")
+    losses = queries.control_losses(source, model)
+    if len(losses):
+        sheet.heading("Losses of disruptive edits among the draws of their controls", 3)
+        sheet.figure(
+            score.dots(assemble.control_points(losses), guides=False), "Change of log-likelihood, nats per document"
+        )
     contrasts = assemble.primary(queries.contrasts(source, model))
     if len(contrasts):
         sheet.heading("Paired contrasts", 3)

@@ -40,8 +40,8 @@ def show() -> None:
     if pair is None:
         parts.nothing(
             "No edits and no scores yet",
-            "Materialize `edited_checkpoints` and `evaluation_scores`: edits put the scale back, disrupt or restore "
-            "the singular vectors, each beside the same edit of a noise control.",
+            "Materialize `edited_checkpoints`, `control_draws` and `evaluation_scores`: edits put the scale back, "
+            "disrupt or restore the singular vectors; what disrupts stands beside the same done to noise.",
             link=text.dagster(),
         )
         return
@@ -92,8 +92,9 @@ def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
             score.dots(shown), "edit-scores", shown.drop(columns=["panel", "name"]), of="evaluation_scores",
             alt="Scores of base, post model, edits and controls with standard errors, a tile per task",
         )  # fmt: skip
+        single = "A control is the same edit done to noise of the same size, and stands on the line of its edit. "
         st.caption(
-            "A control is the same edit done to noise of the same size, and stands on the line of its edit. "
+            f"{single if (shown['kind'] == 'control').any() else ''}"
             "Whiskers are one standard error. ↓ marks metrics of which lower is better. "
             "Dotted lines carry the base's and the post model's score across. Arrows at the edge carry the score of "
             "what lies far outside, so that small differences of the others can be seen."

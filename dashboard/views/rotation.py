@@ -115,7 +115,7 @@ def _levels(model: str, base: str) -> None:
     st.subheader(
         "NF against noise, and against unrelated matrices",
         anchor=False,
-        help=parts.meaning("nf_null_simulated", "rotation_statistics"),
+        help=parts.meaning("nf_null", "rotation_statistics"),
     )
     if data.empty or wide["nf"].isna().all():
         parts.nothing(

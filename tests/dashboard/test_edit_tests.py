@@ -15,36 +15,73 @@ from dashboard.source import Source
 from rotoscale.multiple import LEVEL, benjamini_hochberg
 
 from .conftest import charts, rows_of, words
+from .test_catalogue import changed, source_of
 
 App = Callable[..., AppTest]
 PAIR = ("demo-math", "demo-base")
 
 
-def test_q_values_are_over_all_edits_and_tasks_and_verdicts_follow_them(source: Source, small: Path) -> None:
+def test_q_values_are_over_all_edits_and_tasks(source: Source, small: Path) -> None:
     found = queries.edit_verdicts(source, PAIR[0])
     stored = [r for r in rows_of(small, "evaluation_contrasts", PAIR[0]) if r["relation"] == "edit against post"]
     assert len(found) == len(stored) == 15
-    by_hand = dict(
-        zip(
-            [(r["subject_id"], r["task"]) for r in stored],
-            benjamini_hochberg([r["p_value"] for r in stored]),
-            strict=True,
-        )
-    )
+    q_values = benjamini_hochberg([row["p_value"] for row in stored])
+    by_hand = {(row["subject_id"], row["task"]): q for row, q in zip(stored, q_values, strict=True)}
     for row in found.itertuples():
         assert row.q_value == pytest.approx(by_hand[row.edit_id, row.task])
-        different = row.q_value < LEVEL
-        equal = row.recipe == "replace-scale"
-        sign = "better" if row.difference > 0 else "worse"
-        expected = {
-            (True, False): sign, (False, False): "undecided", (False, True): "as good",
-            (True, True): f"{sign}, within the margin",
-        }[different, equal]  # fmt: skip
-        assert row.verdict == expected
-        disruptive = "disrupt" in row.recipe
-        assert row.control_verdict == (
-            "" if not disruptive else "worse than its control" if row.task == "synthetic_sums" else "undecided"
-        )
+        if row.recipe != "replace-scale":
+            sign = "better" if row.difference > 0 else "worse"
+            assert row.verdict == (sign if row.q_value < LEVEL else "undecided")
+    assert {"worse", "undecided"} <= set(found["verdict"])
+
+
+@pytest.mark.parametrize(
+    ("p", "difference", "higher", "p_equivalent", "verdict"),
+    [
+        (1e-9, -0.1, True, 0.9, "worse"), (1e-9, -0.1, False, 0.9, "better"), (1e-9, 0.1, True, None, "better"),
+        (0.9, -0.001, True, 0.01, "as good"), (1e-9, -0.001, True, 0.01, "worse, within the margin"),
+        (0.9, -0.1, True, 0.9, "undecided"), (0.9, -0.1, True, None, "undecided"),
+        (None, -0.1, True, None, "undecided"),
+    ],
+)  # fmt: skip
+def test_the_verdict_on_an_edit(
+    small: Path, tmp_path: Path, p: float, difference: float, higher: bool, p_equivalent: float | None, verdict: str
+) -> None:
+    """One cell set by hand, whatever the other fourteen say."""
+    edit, task = f"{PAIR[0]}.replace-scale", "synthetic_sums"
+    data = changed(
+        tmp_path / "data", small,
+        f"UPDATE evaluation_contrasts SET p_value = {sql(p)}, difference = {difference}, higher_is_better = {higher} "
+        f"WHERE subject_id = '{edit}' AND reference_id = '{PAIR[0]}' AND task = '{task}'",
+        f"UPDATE equivalence SET p_value = {sql(p_equivalent)} WHERE edit_id = '{edit}' AND task = '{task}'",
+    )  # fmt: skip
+    rows = queries.edit_verdicts(source_of(data), PAIR[0])
+    (row,) = rows[(rows["edit_id"] == edit) & (rows["task"] == task)].to_dict("records")
+    assert row["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("q_worse", "q_no_worse", "verdict"),
+    [(0.01, 0.9, "worse than its control"), (0.9, 0.01, "no more than its control"), (0.2, 0.2, "undecided"),
+     (None, None, "")],
+)  # fmt: skip
+def test_the_verdict_against_the_mirror_control(
+    small: Path, tmp_path: Path, q_worse: float | None, q_no_worse: float | None, verdict: str
+) -> None:
+    data = changed(
+        tmp_path / "data", small,
+        f"UPDATE control_tests SET q_difference = {sql(q_worse)}, q_no_worse = {sql(q_no_worse)} "
+        "WHERE control = 'mirror'",
+        "UPDATE control_tests SET q_difference = 0.0001 WHERE control = 'noise'",
+    )  # fmt: skip
+    rows = queries.edit_verdicts(source_of(data), PAIR[0])
+    disruptive = rows["recipe"].str.contains("disrupt")
+    assert set(rows.loc[disruptive, "control_verdict"]) == {verdict}
+    assert set(rows.loc[~disruptive, "control_verdict"]) == {""}
+
+
+def sql(value: float | None) -> str:
+    return "NULL" if value is None else str(value)
 
 
 def test_the_page_shows_them_with_the_controls_and_documents(app: App, small: Path) -> None:
@@ -53,7 +90,7 @@ def test_the_page_shows_them_with_the_controls_and_documents(app: App, small: Pa
     shown = words(test)
     for heading in ("Edits against the post model", "Disruptive edits beside their controls", "Single documents"):
         assert heading in shown
-    assert f"Disrupting {PAIR[0]} costs more than its control".replace("-", "\\-") in shown
+    assert f"disrupt-left breaks {PAIR[0]}".replace("-", "\\-") in shown
     tables = [frame.value for frame in test.dataframe]
     (verdicts,) = [t for t in tables if "control_verdict" in t]
     assert set(verdicts.loc[verdicts["control_verdict"] != "", "recipe"]) == {"disrupt-left", "disrupt-right"}
@@ -91,13 +128,14 @@ def test_a_loss_is_a_loss_where_lower_is_better(small: Path, tmp_path: Path) -> 
 
 
 def test_a_control_is_a_band_over_all_its_draws(source: Source) -> None:
-    draws = queries.control_draws(source, PAIR[0])
+    draws = queries.control_losses(source, PAIR[0])
     assert (draws["control"] == "edit").sum() == 6
     chart = forest.controls(draws).to_dict()
     bands = [s for s in chart["layout"]["shapes"] if s["type"] == "rect"]
     assert len(bands) == 12  # two edits, two controls, three tasks
-    mine = draws[(draws["recipe"] == "disrupt-left") & (draws["control"] == "mirror")]
-    assert (bands[0]["x0"], bands[0]["x1"]) == pytest.approx((mine["change"].min(), mine["change"].max()))
+    first = draws["task"] == draws["task"].iloc[0]
+    mine = draws[first & (draws["recipe"] == "disrupt-left") & (draws["control"] == "mirror")]
+    assert (bands[0]["x0"], bands[0]["x1"]) == pytest.approx((mine["loss"].min(), mine["loss"].max()))
 
 
 def test_an_edit_that_collapsed_stands_at_the_edge_with_its_score() -> None:

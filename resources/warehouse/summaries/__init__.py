@@ -5,7 +5,7 @@ what a median and a relative change are; whoever shows such a number takes it fr
 everywhere.
 """
 
-from resources.warehouse.summaries.claims import WORDS, sentences, verdicts
+from resources.warehouse.summaries.claims import WORDS, sentences, sentences_on, verdicts
 from resources.warehouse.summaries.comparisons import by_matrix_type, change_of_all_tensors, overall
 from resources.warehouse.summaries.edits import edit_verdicts
 from resources.warehouse.summaries.measures import PRINCIPAL, in_order
@@ -21,6 +21,7 @@ __all__ = [
     "in_order",
     "overall",
     "sentences",
+    "sentences_on",
     "summarize",
     "verdicts",
 ]

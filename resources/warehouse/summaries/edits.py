@@ -15,7 +15,8 @@ _EDITS = """
     SELECT c.model_id, e.base_id, c.subject_id AS edit_id, coalesce(e.label, e.recipe) AS label, e.recipe, c.task,
            c.metric, c.higher_is_better, c.difference, c.stderr, c.p_value, c.n, s.p_value AS p_equivalent, s.margin,
            t.difference AS beyond_control, t.difference_low AS beyond_control_low,
-           t.difference_high AS beyond_control_high, t.q_difference AS q_control, t.draws, t.note,
+           t.difference_high AS beyond_control_high, t.q_difference AS q_control, t.q_no_worse, t.draws,
+           t.note,
            g.gain, g.ci_low AS gain_low, g.ci_high AS gain_high, g.trained, e.weight_error, c.run_id, c.code_version
     FROM evaluation_contrasts c JOIN edited_checkpoints e ON e.edit_id = c.subject_id AND NOT e.is_control
     LEFT JOIN equivalence s ON s.edit_id = c.subject_id AND s.task = c.task AND s.metric = c.metric
@@ -53,7 +54,9 @@ def _against_post(row: dict[str, Any]) -> str:
 
 
 def _against_control(row: dict[str, Any]) -> str:
-    """Of an edit with control draws: whether it is shown to lose more than they do, at q < 0.05."""
+    """Of an edit with control draws: shown to lose more than they do, or no more, at q < 0.05; else undecided."""
     if row["q_control"] != row["q_control"]:
         return ""
-    return "worse than its control" if row["q_control"] < LEVEL else "undecided"
+    if row["q_control"] < LEVEL:
+        return "worse than its control"
+    return "no more than its control" if row["q_no_worse"] < LEVEL else "undecided"

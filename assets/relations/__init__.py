@@ -1,0 +1,1 @@
+"""Asset group `relations`: which models share an origin, and how relatives differ."""
