@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rotoscale.contrast import holm
-
 if TYPE_CHECKING:
     from rotoscale.recipes import Recipe
 
@@ -78,6 +76,8 @@ class TaskOutcomes:
 
 def outcomes(contrasts: Sequence[TaskContrast]) -> TaskOutcomes:
     """Sort the tasks of one comparison by what was shown, p-values corrected by Holm over these tasks."""
+    from rotoscale.contrast import holm  # brings NumPy, which a mere list of tables does not need
+
     adjusted = holm([contrast.p_value for contrast in contrasts])
     shown = [(c, c.gain if p < LEVEL else 0.0) for c, p in zip(contrasts, adjusted, strict=True)]
     return TaskOutcomes(

@@ -12,8 +12,8 @@ from dashboard.queries import claims
 from dashboard.report.maps import add_map
 from dashboard.report.sheet import Sheet
 from dashboard.source import Source
+from resources.warehouse.summaries import EDITS_PAGE
 from resources.warehouse.summaries.measures import RELATIVE_CHANGE_TEXT
-from rotoscale.claims.sentences import EDITS_PAGE
 
 if TYPE_CHECKING:
     import pandas as pd

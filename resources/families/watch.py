@@ -30,7 +30,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from resources.families.fields import STRICT, Count, Folder, ModelId, Positive, Text, broken_rule
+from resources.families.fields import STRICT, Count, Folder, ModelId, Positive, Text, broken_rule, meaning
 from resources.families.file import Number
 
 Relation = Literal["finetune", "adapter", "merge"]
@@ -60,36 +60,86 @@ class Watch(BaseModel):
 
     model_config = ConfigDict(**STRICT, frozen=True)
 
-    hub: bool = Field(default=False, strict=True, description="true or false")
+    hub: bool = Field(
+        default=False,
+        strict=True,
+        description="true or false",
+        json_schema_extra=meaning("Whether the Hub is asked for descendants of the family's base models."),
+    )
     bases: tuple[
         Annotated[Text, Field(description="a model of this family from the Hub, or a Hub repository")], ...
-    ] = Field(default=(), description="a list of models of this family from the Hub, or of Hub repositories")
+    ] = Field(
+        default=(),
+        description="a list of models of this family from the Hub, or of Hub repositories",
+        json_schema_extra=meaning("Whose descendants are asked for, in place of the family's base models."),
+    )
     relations: tuple[Annotated[Relation, Field(description="finetune, adapter or merge")], ...] = Field(
-        default=("finetune", "adapter", "merge"), description="a list of finetune, adapter, merge"
+        default=("finetune", "adapter", "merge"),
+        description="a list of finetune, adapter, merge",
+        json_schema_extra=meaning(
+            "Which kinds of descendants are taken, as the Hub states them; quantized ones are recorded, not taken."
+        ),
     )
     folders: tuple[Annotated[Folder, Field(description="a folder, relative to this file")], ...] = Field(
-        default=(), description="a list of folders, relative to this file"
+        default=(),
+        description="a list of folders, relative to this file",
+        json_schema_extra=meaning("Folders whose finished checkpoints are taken."),
     )
-    base: ModelId | None = None
+    base: ModelId | None = Field(
+        default=None, json_schema_extra=meaning("What releases are compared with where that is not plain.")
+    )
     authors: tuple[Annotated[Text, Field(description="the name of an account on the Hub")], ...] = Field(
-        default=(), description="a list of accounts on the Hub"
+        default=(),
+        description="a list of accounts on the Hub",
+        json_schema_extra=meaning("Only releases of these accounts."),
     )
-    names: tuple[_Pattern, ...] = Field(default=(), description="a list of name patterns")
-    skip_names: tuple[_Pattern, ...] = Field(default=(), description="a list of name patterns")
+    names: tuple[_Pattern, ...] = Field(
+        default=(), description="a list of name patterns", json_schema_extra=meaning("Only releases with such a name.")
+    )
+    skip_names: tuple[_Pattern, ...] = Field(
+        default=(), description="a list of name patterns", json_schema_extra=meaning("No releases with such a name.")
+    )
     licences: tuple[Annotated[Text, Field(description="a licence as the Hub writes it, such as apache-2.0")], ...] = (
-        Field(default=(), description="a list of licences as the Hub writes them")
+        Field(
+            default=(),
+            description="a list of licences as the Hub writes them",
+            json_schema_extra=meaning("Only releases under these licences."),
+        )
     )
     dtypes: tuple[Annotated[Dtype, Field(description="a number format such as bfloat16")], ...] = Field(
-        default=(), description="a list of number formats such as bfloat16"
+        default=(),
+        description="a list of number formats such as bfloat16",
+        json_schema_extra=meaning("Only releases stored in these number formats."),
     )
-    min_downloads: Count = Field(default=0, description="a whole number, 0 or more")
-    min_likes: Count = Field(default=0, description="a whole number, 0 or more")
-    max_parameters: _Size | None = Field(default=None, description="a number of parameters such as 8B or 500M")
+    min_downloads: Count = Field(
+        default=0,
+        description="a whole number, 0 or more",
+        json_schema_extra=meaning("Fewest downloads in the last 30 days."),
+    )
+    min_likes: Count = Field(
+        default=0, description="a whole number, 0 or more", json_schema_extra=meaning("Fewest likes.")
+    )
+    max_parameters: _Size | None = Field(
+        default=None,
+        description="a number of parameters such as 8B or 500M",
+        json_schema_extra=meaning("Largest size."),
+    )
     since: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$(?!\n)")] | None = Field(
-        default=None, description="a day such as 2026-01-31"
+        default=None,
+        description="a day such as 2026-01-31",
+        json_schema_extra=meaning("Only repositories made on that day or later."),
     )
-    cap: Positive = Field(default=20, description="a whole number, 1 or more")
-    follow: bool = Field(default=False, strict=True, description="true or false")
+    cap: Positive = Field(
+        default=20,
+        description="a whole number, 1 or more",
+        json_schema_extra=meaning("How many are looked into and taken in one poll; the others wait for the next."),
+    )
+    follow: bool = Field(
+        default=False,
+        strict=True,
+        description="true or false",
+        json_schema_extra=meaning("Whether a further commit of a registered model is analysed as a further model."),
+    )
 
     @property
     def on_hub(self) -> bool:

@@ -10,8 +10,11 @@ from resources.warehouse.summaries.comparisons import by_matrix_type, change_of_
 from resources.warehouse.summaries.edits import edit_verdicts
 from resources.warehouse.summaries.measures import PRINCIPAL, in_order
 from resources.warehouse.summaries.pair import PairSummary, summarize
+from rotoscale.claims.sentences import EDITS_PAGE, PAIR_PAGE
 
 __all__ = [
+    "EDITS_PAGE",
+    "PAIR_PAGE",
     "PRINCIPAL",
     "WORDS",
     "PairSummary",
