@@ -142,7 +142,7 @@ def _tiled(
 ) -> Chart:
     wide = min(len(tasks), _WIDE)
     rows = -(-len(tasks) // _WIDE)
-    layout = tiles(rows, _WIDE if rows > 1 else wide, down=0.13 if rows > 1 else None)
+    layout = tiles(rows, _WIDE if rows > 1 else wide, down=50 / (rows * (58 + 22 * len(names))))
     labels = [text.label(n, 40) for n in reversed(names)]
     notes = []
     for number, task in enumerate(tasks):

@@ -68,7 +68,7 @@ def dots(data: pd.DataFrame, *, guides: bool = True) -> Chart:
                      "y0": 0, "y1": 1, "layer": "below",
                      "line": {"color": colours.KINDS[kind], "dash": "dot", "width": 1}}
                 )  # fmt: skip
-    layout = tiles(rows, wide, down=0.13 if rows > 1 else None)
+    layout = tiles(rows, wide, down=46 / (rows * (50 + 24 * len(names))))  # room for ticks and the next heading
     layout["annotations"] = []
     categories = [text.label(n, 36) for n in reversed(names)]
     for number, panel in enumerate(panels):

@@ -123,7 +123,10 @@ def _table(models: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
 @state.fragment
 def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
     st.subheader("One checkpoint", anchor=False)
-    model = state.select("Model", list(models["model_id"]), "model", names=lambda m: text.short(m, 80))
+    first = [*models.loc[models["role"] != "base", "model_id"], *models["model_id"]][:1]  # a base has little to say
+    model = state.select(
+        "Model", list(models["model_id"]), "model", default=next(iter(first), None), names=lambda m: text.short(m, 80)
+    )
     if model is None:
         parts.nothing("No checkpoint fits the filters", "Widen the filters above.")
         return
