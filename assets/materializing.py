@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from assets.groups import SETTINGS_GROUP, Asset, contract, model_assets, open_wo
 from assets.models.catalogue import ensure_catalogued
 from assets.trying import failure, trying
 from resources import progress
+from resources.addresses import address
 from resources.families import ModelEntry
 from resources.settings import load_settings
 from resources.workspace import Workspace
@@ -230,6 +230,5 @@ def model_of_run(context: dg.AssetExecutionContext, workspace: WorkspaceResource
 
 
 def dashboard_link(page: str, model_id: str) -> dg.MetadataValue:
-    """Where the dashboard that `rotoscale ui` starts shows this model."""
-    address = os.environ.get("ROTOSCALE_DASHBOARD_URL", "http://127.0.0.1:8501")
-    return dg.MetadataValue.url(f"{address}/{page}?model={quote(model_id)}")
+    """Where the dashboard shows this model: at the address at which it was started last."""
+    return dg.MetadataValue.url(f"{address(load_settings().data, 'dashboard')}/{page}?model={quote(model_id, safe='')}")

@@ -41,6 +41,7 @@ def main() -> None:
         parts.broken(str(error))
         return
     st.session_state["published_path"] = str(path) if path else None
+    st.session_state["pair_shown"] = None
     _watch(str(folder), str(path) if path else None)
     if path is None:
         parts.welcome()
@@ -57,11 +58,12 @@ def main() -> None:
             icon=":material/link_off:",
         )
     parts.footer()
-    _settle()
+    state.settle()
+    _keep_loaded()
 
 
 @st.cache_resource(show_spinner=False)
-def _settle() -> None:
+def _keep_loaded() -> None:
     """Take what is loaded by now, and stays, out of the search for garbage that Streamlit makes after every run.
 
     With pandas, Plotly and DuckDB loaded, that search takes a tenth of a second.

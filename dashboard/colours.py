@@ -6,7 +6,7 @@ background tone to orange; amounts run along Cividis. Reference lines are a grey
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 REFERENCE = "#8a8f98"
 """Lines that are not data: alpha = 1, nulls, the unrelated level."""
@@ -45,7 +45,27 @@ BANDS = {
 }
 """The same of the bands of a spectrum."""
 
+SHARES = {
+    "scale": "#E69F00", "diagonal": "#A6761D", "shared": "#0072B2", "apart": "#D55E00", "outside": "#8a8f98",
+}  # fmt: skip
+"""Of the parts of a change's energy."""
+
 AMOUNT = "Cividis"
+_AMOUNTS = [
+    "#00224e",
+    "#123570",
+    "#3b496c",
+    "#575d6d",
+    "#707173",
+    "#8a8678",
+    "#a59c74",
+    "#c3b369",
+    "#e1cc55",
+    "#fee838",
+]
+
+UNDECIDED = {"light": "#d5d8dc", "dark": "#3d444c"}
+"""Cells whose test decides nothing."""
 
 _FROM_NOTHING = {
     "light": ["#f4f4f2", "#b9cfe6", "#5b9bd0", "#1f66ad", "#08306b"],
@@ -62,6 +82,30 @@ def diverging(theme: str) -> list[list[float | str]]:
     """Scale around a neutral middle: blue below, orange above, the middle fading into the page."""
     colours = _DIVERGING["dark" if theme == "dark" else "light"]
     return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
+
+
+def steep(theme: str, *, around: bool) -> list[list[float | str]]:
+    """The scale `around` a neutral middle, or that of amounts, stretched by a square root.
+
+    On a scale that is fixed for all models a value of a hundredth of the reach still has a colour of its own.
+    """
+    colours = _DIVERGING["dark" if theme == "dark" else "light"] if around else _AMOUNTS
+    steps = 40
+    scale: list[list[float | str]] = []
+    for i in range(steps + 1):
+        place = i / steps  # evenly spaced in the root, so that stops are dense where colours change fast
+        far = 2 * place - 1
+        scale.append([(1 + far * abs(far)) / 2 if around else place**2, _between(colours, place)])
+    return scale
+
+
+def _between(colours: Sequence[str], place: float) -> str:
+    """The colour at `place`, 0 to 1, along evenly spaced ones."""
+    at = place * (len(colours) - 1)
+    low = min(int(at), len(colours) - 2)
+    ends = [[int(colours[low + k][i : i + 2], 16) for i in (1, 3, 5)] for k in (0, 1)]
+    mixed = [round(a + (at - low) * (b - a)) for a, b in zip(*ends, strict=True)]
+    return "#" + "".join(f"{value:02x}" for value in mixed)
 
 
 def amount(theme: str) -> list[list[float | str]]:
@@ -88,22 +132,55 @@ def assigned(names: Iterable[str]) -> dict[str, tuple[str, str, str]]:
     return found
 
 
+METHODS = {
+    "instruct": 1, "math": 2, "adapter": 0, "reasoning": 3, "scratch": 4, "rl": 5, "sft": 6, "code": 7,
+}  # fmt: skip
+"""Places in CATEGORIES of the methods that have a name; a method keeps its colour whatever else is shown."""
+
+
+def of_methods(lines: Mapping[str, str]) -> dict[str, tuple[str, str, str]]:
+    """Colour, marker and dash of lines by name, given each line's method: one colour for a method on every page.
+
+    Lines of the same method differ in marker and dash.
+    """
+    found: dict[str, tuple[str, str, str]] = {}
+    seen: dict[str, int] = {}
+    for name, method in lines.items():
+        place = METHODS.get(method, sum(method.encode()) % len(CATEGORIES))
+        nth = seen[method] = seen.get(method, -1) + 1
+        mark = MARKS[(place + nth) % len(MARKS)]
+        dash = (DASHES[place] if method in METHODS else "dot", "dash", "dashdot", "longdash")[nth % 4]
+        found[name] = (CATEGORIES[place], mark, dash)
+    return found
+
+
 def of_matrix(name: str) -> str:
     """The colour of a matrix type; grey for an architecture's own word."""
     return MATRICES.get(name, REFERENCE)
 
 
-VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "undecided": "#E69F00", "not tested": "#8a8f98"}
-"""Of a verdict: bluish green, vermilion, orange, grey. The word always stands with it."""
+VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "undecided": "#8a8f98", "not tested": "#8a8f98"}
+"""Of a verdict: bluish green, vermilion, grey. The word always stands with it; what was not tested has no tint."""
 
-BADGES = {"supported": "green", "refuted": "red", "undecided": "orange", "not tested": "gray"}
+BADGES = {"supported": "green", "refuted": "red", "undecided": "gray", "not tested": "gray"}
 """The nearest of Streamlit's own badge colours."""
+
+_TESTS = {
+    "within the margin": "supported", "undecided": "undecided", "as good": "supported", "better": "supported",
+    "worse": "refuted",
+}  # fmt: skip
+"""How a test of an edit is coloured, by the first of these words that stand in its verdict."""
 
 _TINT = "40"
 """A quarter of the colour, so that the theme's own text stays readable on it, light or dark."""
 
 
 def of_verdict(word: object) -> str:
-    """The style of a table's cell that holds a verdict; none of anything else."""
+    """The style of a table's cell that holds a verdict; none of what was not tested, or of anything else."""
     colour = VERDICTS.get(str(word))
-    return f"background-color: {colour}{_TINT}" if colour else ""
+    return f"background-color: {colour}{_TINT}" if colour and word != "not tested" else ""
+
+
+def of_test(words: object) -> str:
+    """The style of a table's cell that holds what a test of an edit says."""
+    return next((of_verdict(like) for said, like in _TESTS.items() if said in str(words)), "")

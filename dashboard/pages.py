@@ -2,7 +2,7 @@
 
 A page is a module with TITLE, ICON (a Material symbol), ORDER (its place in the menu), URL (its address) and `show()`.
 One with OPENS_MODEL = True takes the choices `family`, `model` and `base` from its address, so that lists of models
-link to it.
+link to it. TABLES names the tables whose rows it shows: the stored sentences that rest on them open the page.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Page:
     url: str
     show: Callable[[], None]
     opens_model: bool = False
+    tables: frozenset[str] = frozenset()
 
     def streamlit(self) -> StreamlitPage:
         """The page as Streamlit's menu and links take it; the first in order is the one that opens."""
@@ -78,4 +79,5 @@ def _page(module_name: str) -> Page:
     if not callable(getattr(module, "show", None)):
         raise PageError(f"{module.__file__} is no page: it needs a function show() that draws it")
     opens_model = bool(getattr(module, "OPENS_MODEL", False))
-    return Page(module.TITLE, module.ICON, module.ORDER, module.URL, module.show, opens_model)
+    tables = frozenset(getattr(module, "TABLES", ()))
+    return Page(module.TITLE, module.ICON, module.ORDER, module.URL, module.show, opens_model, tables)

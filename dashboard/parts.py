@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from dashboard import downloads as taken
 from dashboard import pages, queries, state, text
-from dashboard.queries import claims
 from dashboard.source import Source
 
 if TYPE_CHECKING:
@@ -43,8 +42,8 @@ def meaning(column: str, table: str | None = None) -> str | None:
 
 
 def meanings(table: str, *columns: str) -> str:
-    """The texts of several columns of a table, one after the other."""
-    return " ".join(meaning(column, table) or "" for column in columns)
+    """The texts of several columns of a table, a sentence each, with the column's name."""
+    return " ".join(f"{text.title(c)}: {text.sentence(meaning(c, table))}" for c in columns)
 
 
 def asset_link(table: str, model_id: str) -> str:
@@ -68,8 +67,12 @@ def figure(
     alt: str,
     on_pick: Any = None,
     key: str | None = None,
+    of: str | None = None,
 ) -> None:
-    """A figure with its download menu: the picture from its own toolbar, the data behind it from a button."""
+    """A figure with its download menu: the picture from its own toolbar, the data behind it from a button.
+
+    `of` names the table of the warehouse that the data are from.
+    """
     config = {
         "displaylogo": False,
         "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
@@ -78,7 +81,7 @@ def figure(
     picking: dict[str, Any] = {"on_select": on_pick, "selection_mode": "points"} if on_pick else {}
     with st.container(gap=None):
         st.plotly_chart(chart, key=key or f"figure_{name}", config=config, alt=alt, **picking)
-        downloads(data, name, "Data of the figure")
+        downloads(data, name, "Data of the figure", of)
 
 
 def image_format() -> str:
@@ -95,10 +98,12 @@ def table(
     of: str | None = None,
     height: Any = "auto",
     selectable: bool = False,
+    style: tuple[Callable[[object], str], Sequence[str]] | None = None,
 ) -> list[int]:
     """A table whose headings explain themselves on hover, with downloads; the rows picked, when it is selectable.
 
-    `of` names the table of the warehouse that the columns are from, where their names alone would not say.
+    `of` names the table of the warehouse that the columns are from, where their names alone would not say. `style`
+    gives the cells of some columns the look of what they say.
     """
     config: dict[str, Any] = {}
     for column in order or data.columns:
@@ -108,7 +113,7 @@ def table(
     options: dict[str, Any] = {"on_select": "rerun", "selection_mode": "single-row"} if selectable else {}
     with st.container(gap=None, key=f"box_{name}"):
         event = st.dataframe(
-            data,
+            data if style is None else data.style.map(style[0], subset=list(style[1])),
             hide_index=True,
             column_config=config,
             column_order=order,
@@ -117,7 +122,7 @@ def table(
             placeholder="–",
             **options,
         )
-        downloads(data, name, "The table")
+        downloads(data, name, "The table", of)
     return list(event.selection.rows) if selectable else []
 
 
@@ -127,33 +132,23 @@ def verbatim(words: str) -> None:
         st.text(words)
 
 
-def in_short(model: str, page: str) -> None:
-    """The stored sentences about a model that belong to a page, as the command line and the report have them."""
-    sentences = claims.findings(source(), model, page)
-    if sentences:
-        with st.expander("In short", expanded=True):
-            for sentence in sentences:
-                st.text(sentence)
+def downloads(data: pd.DataFrame, name: str, what: str, of: str | None = None) -> None:
+    """CSV and Parquet of a data frame, made only when asked for, with model, base, run, method version and units."""
+    here, about = source(), st.session_state.get("pair_shown")
 
+    def rows() -> pd.DataFrame:
+        return taken.complete(data, here, table=of, about=about)
 
-def downloads(data: pd.DataFrame, name: str, what: str) -> None:
-    """CSV and Parquet of a data frame, made only when asked for."""
     with st.container(horizontal=True, horizontal_alignment="right", gap="xsmall", key=f"downloads_{name}"):
         for suffix, make, mime in (
-            ("CSV", lambda: data.to_csv(index=False).encode(), "text/csv"),
-            ("Parquet", lambda: _parquet(data), "application/vnd.apache.parquet"),
+            ("CSV", lambda: taken.csv(rows()), "text/csv"),
+            ("Parquet", lambda: taken.parquet(rows()), "application/vnd.apache.parquet"),
         ):
             st.download_button(
                 suffix, make, f"rotoscale-{name}.{suffix.lower()}", mime, key=f"{suffix}_{name}", type="tertiary",
                 help=f"{what} as {suffix}",
                 icon=":material/download:", on_click="ignore",
             )  # fmt: skip
-
-
-def _parquet(data: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    data.to_parquet(buffer, index=False)
-    return buffer.getvalue()
 
 
 # --------------------------------------------------------------------------------------------- provenance and notes
@@ -191,8 +186,9 @@ def metrics(values: Sequence[tuple[str, str, str | None]]) -> None:
 
 
 def numbers(row: Mapping[str, Any], quantities: Mapping[str, Quantity]) -> None:
-    """A row of one matrix's numbers, each with its meaning."""
-    metrics([(q.label, text.number(row[q.column], q.digits), meaning(q.column, q.table)) for q in quantities.values()])
+    """A row of one matrix's numbers, each with its meaning; those that it does not have are left out."""
+    known = [q for q in quantities.values() if text.number(row.get(q.column), q.digits) != "–"]
+    metrics([(q.label, text.number(row[q.column], q.digits), meaning(q.column, q.table)) for q in known])
 
 
 # --------------------------------------------------------------------------------------------- around every page
@@ -259,7 +255,7 @@ def choose_pair(pairs: pd.DataFrame, *, offer_floor: bool = True) -> tuple[str, 
     if shown.empty:
         return None
     families = list(dict.fromkeys(shown["family"].fillna("")))
-    wanted = st.query_params.get("model") or st.session_state.get("kept_choices", {}).get("model")
+    wanted = (state.named("model") or [st.session_state.get("kept_choices", {}).get("model")])[-1]
     home = shown.loc[shown["model_id"] == wanted, "family"]
     left, middle, right, end = st.columns([2, 3, 3, 1.6], vertical_alignment="bottom")
     default = home.iloc[0] if len(home) else families[0]
@@ -271,6 +267,7 @@ def choose_pair(pairs: pd.DataFrame, *, offer_floor: bool = True) -> tuple[str, 
     )
     bases = of_family.loc[of_family["model_id"] == model, "base_id"].tolist()
     base = state.select("Compared with", bases, "base", names=lambda b: text.short(b, 60), where=right)
+    st.session_state["pair_shown"] = (model, base)
     if offer_floor:
         state.switch(
             "Numerical floor", "floor", where=end,

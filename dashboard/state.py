@@ -4,12 +4,16 @@ The address is what counts: each widget is set from it before it is drawn, and a
 Whatever stands there is checked against the choices that exist; what does not exist is named and ignored. What says
 nothing but the default is left out, except the choices in ALWAYS, whose defaults depend on what is published. Walking
 to another page, where Streamlit clears the address, takes the choices along.
+
+Every change of the address is a step of the browser's back button. So all that one choice brings with it (another
+model has another base) waits in the session until `settle`, and reaches the address at once.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, ParamSpec
 
 import streamlit as st
 
@@ -17,8 +21,11 @@ _KEPT = "kept_choices"
 _UNKNOWN = "unknown_choices"
 _CHANGED, _IS_NEWS = "choice_was_changed", "unknown_is_news"
 _PAGE, _ARRIVED = "page_shown", "arrived_at_page"
+_WAITING, _WHOLE = "waiting_for_the_address", "whole_page_is_drawn"
 
-ALWAYS = frozenset({"families", "family", "model", "base", "layer", "matrix", "expert"})
+Arguments = ParamSpec("Arguments")
+
+ALWAYS = frozenset({"families", "family", "model", "base", "layer", "matrix", "expert", "left", "right"})
 
 
 def begin(page: str) -> None:
@@ -28,6 +35,7 @@ def begin(page: str) -> None:
     st.session_state.setdefault(_KEPT, {})
     st.session_state[_ARRIVED] = st.session_state.get(_PAGE) not in (None, page)
     st.session_state[_PAGE] = page
+    st.session_state[_WHOLE] = True
 
 
 def unknown() -> list[tuple[str, str]]:
@@ -44,18 +52,49 @@ def put(**values: Any) -> None:
     for key, value in values.items():
         text = _text(value)
         st.session_state.setdefault(_KEPT, {})[key] = text
-        st.query_params[key] = text
+        _waiting()[key] = [text]
+
+
+def named(key: str) -> list[str] | None:
+    """What the address says of a choice, or will say once it is settled; None where it says nothing."""
+    if key in _waiting():
+        return _waiting()[key]
+    return st.query_params.get_all(key) if key in st.query_params else None
+
+
+def settle() -> None:
+    """Bring the address in line with the choices: one step for the back button, however many of them changed."""
+    changed = _waiting()
+    there = {key: st.query_params.get_all(key) for key in st.query_params}
+    wanted = {key: value for key, value in (there | changed).items() if value is not None}
+    st.session_state[_WAITING] = {}
+    st.session_state[_WHOLE] = False
+    if wanted != there:
+        st.query_params.from_dict(wanted)
+
+
+def fragment(draw: Callable[Arguments, None], key: str | None = None) -> Callable[Arguments, None]:
+    """A part of a page that is drawn again without the rest; its choices are settled when it alone was drawn."""
+
+    @functools.wraps(draw)
+    def part(*args: Arguments.args, **options: Arguments.kwargs) -> None:
+        draw(*args, **options)
+        if not st.session_state.get(_WHOLE):
+            settle()
+
+    return st.fragment(part, key=key)
 
 
 def chosen(key: str, options: Sequence[Any], default: Any) -> Any:
     """The option that the address names, else the one kept from another page, else the default."""
     by_text = {_text(option): option for option in options}
-    named = st.query_params.get(key)
-    if named is not None and named not in by_text:
-        st.session_state.setdefault(_UNKNOWN, []).append((key, named))
-        named = None
+    written = named(key)
+    asked = written[-1] if written else None
+    if asked is not None and asked not in by_text:
+        st.session_state.setdefault(_UNKNOWN, []).append((key, asked))
+        asked = None
     kept = _kept(key)
-    text = named if named is not None else kept if kept in by_text else _text(default)
+    text = asked if asked is not None else kept if kept in by_text else _text(default)
     _write(key, text, _text(default))
     return by_text.get(text, default)
 
@@ -116,11 +155,12 @@ def several(
     """A box to select several from; the address repeats the parameter. An emptied box reads `key=` and stays so."""
     options = list(options)
     widget = f"choice_{key}"
-    if key in st.query_params:
-        named = [n for n in st.query_params.get_all(key) if n]
-        missing = [n for n in named if n not in options]
+    asked = named(key)
+    if asked is not None:
+        there = [n for n in asked if n]
+        missing = [n for n in there if n not in options]
         st.session_state.setdefault(_UNKNOWN, []).extend((key, n) for n in missing)
-        current = [n for n in named if n in options]
+        current = [n for n in there if n in options]
         if missing and not current:
             current = list(default)
     else:
@@ -147,7 +187,7 @@ def _changed(key: str, widget: str, then: Callable[[], None] | None = None) -> N
     st.session_state[_CHANGED] = True
     value = st.session_state[widget]
     if value is None:  # a pressed segment was pressed again: the choice falls back to the default
-        st.query_params.pop(key, None)
+        _waiting()[key] = None
     else:
         _write(key, [str(v) for v in value] if isinstance(value, list) else _text(value))
     if then:
@@ -162,13 +202,15 @@ def _write(key: str, value: str | list[str], default: str | list[str] | None = N
     """Keep a choice and bring the address in line with it; one that equals its default is taken out."""
     st.session_state.setdefault(_KEPT, {})[key] = value
     if value == default and key not in ALWAYS:
-        st.query_params.pop(key, None)
-    elif isinstance(value, list):
-        value = value or [""]
-        if st.query_params.get_all(key) != value:
-            st.query_params[key] = value
-    elif st.query_params.get(key) != value:
-        st.query_params[key] = value
+        _waiting()[key] = None
+    else:
+        _waiting()[key] = (value or [""]) if isinstance(value, list) else [value]
+
+
+def _waiting() -> dict[str, list[str] | None]:
+    """Changes that have not reached the address yet; None takes a choice out of it."""
+    waiting: dict[str, list[str] | None] = st.session_state.setdefault(_WAITING, {})
+    return waiting
 
 
 def _text(value: Hashable) -> str:

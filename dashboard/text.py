@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import html
 import math
-import os
+import re
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
 from dashboard.quantities import QUANTITIES
+from resources.addresses import address
+from resources.settings import load_settings
 
 DECAY = "A uniform alpha below 1 is also what plain weight decay leaves."
 
@@ -68,6 +70,20 @@ def code(name: Any, length: int = 80) -> str:
     return f"{fence}{pad}{text}{pad}{fence}" if text else "``\u200b``"
 
 
+_MARKUP = re.compile(r"([!-/:-@\[-`{-~])")
+
+
+def plain(words: Any) -> str:
+    """Words for Streamlit's markdown that nothing in them can mark up: signs are escaped, line breaks are blanks."""
+    return _MARKUP.sub(r"\\\1", " ".join(str(words).split()))
+
+
+def sentence(words: str | None) -> str:
+    """A column's explanation as a sentence: a capital first, a full stop last."""
+    words = (words or "").strip()
+    return words and words[0].upper() + words[1:] + ("" if words[-1] in ".!?" else ".")
+
+
 def number(value: Any, digits: int = 3) -> str:
     """A number for reading: fixed digits near 1, scientific when tiny or huge, a dash when there is none."""
     if value is None or isinstance(value, str):
@@ -119,8 +135,7 @@ def big(value: Any) -> str:
 
 def dagster() -> str:
     """Address of the Dagster UI."""
-    address = os.environ.get("ROTOSCALE_DAGSTER_URL", "http://127.0.0.1:3000").rstrip("/")
-    return address if address.startswith(("http://", "https://")) else "http://127.0.0.1:3000"
+    return address(load_settings().data, "dagster")
 
 
 def run_link(run_id: Any) -> str | None:

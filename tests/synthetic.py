@@ -19,6 +19,7 @@ from assets.groups import contract
 from resources.warehouse import Published, TableStore, publish
 from tests.synthetic_behaviour import control_rows, derived_rows
 from tests.synthetic_circuits import circuit_rows
+from tests.synthetic_pairs import agreement_rows, pair_findings
 
 TABLES = contract()
 
@@ -159,10 +160,7 @@ def _claims(model: Model, number: int) -> dict[str, list[dict[str, Any]]]:
         }
         for rank, row in enumerate(verdicts)
     ]
-    where = {"family": model.family, "model_id": model.id, "page": "pair", "rank": 0}
-    reading = where | {"sentence": f"The weights of {model.id} changed by 2 %.", "rests_on": []}
-    on_edits = where | {"page": "edits", "sentence": f"disrupt-left breaks {model.id}.", "rests_on": []}
-    return {"claims": verdicts, "findings": [*sentences, reading, on_edits]}
+    return {"claims": verdicts, "findings": sentences + pair_findings(model.family, model.id, model.base)}
 
 
 def _verdict(claim: str, family: str, model: str, base: str, word: str) -> dict[str, Any]:
@@ -229,7 +227,9 @@ def _structure(model: Model, shape: Shape, random: np.random.Generator) -> dict[
     for name in ("embed_tokens", "norm"):
         tensor = {"model_id": model.id, "base_id": model.base, "tensor": name}
         tables["coverage"].append(tensor | {"state": "skipped", "reason": "not a principal matrix", "parameters": 1000})
-    return tables
+    rotation = tables["rotation_statistics"]
+    sizes = [_size(row["matrix"], shape) for row in rotation]
+    return tables | {"agreement": agreement_rows(rotation, sizes, np.random.default_rng(len(rotation)))}
 
 
 def _decomposition(m: int, n: int, s: np.ndarray, model_id: str, random: np.random.Generator) -> dict[str, Any]:
@@ -255,6 +255,7 @@ def _scale(ratio: np.ndarray, base: np.ndarray, post: np.ndarray) -> dict[str, A
         "unexplained": float(np.linalg.norm(post - least * base) / np.linalg.norm(post)),
         "alpha_top": float(np.median(ratio[:tenth])), "alpha_bottom": float(np.median(ratio[-tenth:])),
         "alpha_middle": float(np.median(ratio[half - tenth // 2 : half + tenth // 2 + 1])), "ratio": ratio,
+        "ratio_cv_noise": 0.002 if ratio.std() else None,
     }  # fmt: skip
 
 

@@ -115,7 +115,9 @@ def test_the_dashboard_reads_the_warehouse_only() -> None:
     for file in (PROJECT / "dashboard").rglob("*.py"):
         for module in imported(file):
             if module.startswith("resources"):
-                assert module.startswith(("resources.warehouse", "resources.settings", "resources.atomic")), (
+                assert module.startswith(
+                    ("resources.warehouse", "resources.settings", "resources.atomic", "resources.addresses")
+                ), (
                     file,
                     module,
                 )

@@ -17,11 +17,13 @@ def dashboard(port: int) -> None:
     from command_line import show
     from command_line.services import Service, require_free, serve
     from dashboard import launch
+    from resources import addresses
     from resources.settings import PROJECT, load_settings
 
     require_free(port, "--port")
     data = load_settings().data
     os.environ["ROTOSCALE_DATA"] = str(data)
+    addresses.note(data, dashboard=launch.address(port))
     log = data / "logs" / "dashboard.log"
     show.output().print(f"Dashboard: {launch.address(port)} (log in {log}); Ctrl-C stops it", soft_wrap=True)
     serve([Service("dashboard", launch.command(port), launch.environment(), log)], PROJECT)

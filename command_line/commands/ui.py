@@ -33,6 +33,7 @@ def ui(port: int, dashboard_port: int) -> None:
     from command_line.running import open_instance, open_workspace
     from command_line.services import Service, require_free, serve
     from dashboard import launch
+    from resources import addresses
     from resources.settings import PROJECT
 
     require_free(port, "--port")
@@ -46,8 +47,7 @@ def ui(port: int, dashboard_port: int) -> None:
     os.environ["ROTOSCALE_FAMILIES"] = str(space.settings.families)
     # Judging what waits reads every table's file once; of thousands of models that takes more than a minute.
     os.environ.setdefault("DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS", "600")
-    os.environ["ROTOSCALE_DAGSTER_URL"] = f"http://127.0.0.1:{port}"
-    os.environ["ROTOSCALE_DASHBOARD_URL"] = launch.address(dashboard_port)
+    addresses.note(space.settings.data, dagster=f"http://127.0.0.1:{port}", dashboard=launch.address(dashboard_port))
     dagster = [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)]
     logs = space.settings.data / "logs"
     console = show.output()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,6 +153,63 @@ def rounded(values: pd.Series) -> np.ndarray:
         digits = 5 - np.floor(np.log10(np.abs(numbers)))
     digits = np.where(np.isfinite(digits), np.clip(digits, 0, 300), 0)
     return np.round(numbers * 10**digits) / 10**digits
+
+
+def bulk(values: Iterable[Any], *within: float | None) -> tuple[float, float]:
+    """The range in which all but a few values lie, with some room: one outlier does not flatten the rest.
+
+    From the 2nd to the 98th percentile, widened by half of its width, and by the values `within` it; or the whole
+    range, where that is no wider.
+    """
+    known = np.array([v for v in plain(values) if v is not None])
+    if not len(known):
+        return 0.0, 1.0
+    also = plain(within)
+    ends = [float(known.min()), float(known.max()), *(v for v in also if v is not None)]
+    low, high = np.quantile(known, [0.02, 0.98])
+    room = max(0.5 * (high - low), 1e-9)
+    seen = [low - room, high + room, *(v for v in also if v is not None)]
+    low, high = max(min(seen), min(ends)), min(max(seen), max(ends))
+    edge = 0.05 * (high - low) or 0.01 * abs(high) or 0.01
+    return float(low - edge), float(high + edge)
+
+
+def near(values: pd.Series, errors: pd.Series, *kept: float | None) -> tuple[float, float]:
+    """The range around most of the values, so that an edit that collapses does not hide small differences of others.
+
+    From the median, ten times the typical distance from it (median absolute deviation, or the typical error where that
+    is larger) to either side, and the values that must be `kept`; the whole range where nothing lies far outside.
+    """
+    known = np.array([v for v in plain(values) if v is not None])
+    if not len(known):
+        return -1.0, 1.0
+    spread = [v for v in plain(errors) if v is not None]
+    middle = float(np.median(known))
+    typical = max(float(np.median(np.abs(known - middle))), float(np.median(spread)) if spread else 0.0)
+    inside = known[np.abs(known - middle) <= 10 * typical] if typical > 0 else known
+    ends = [*inside, *(v for v in plain(kept) if v is not None)]
+    low, high = min(ends), max(ends)
+    reach = min(max(spread, default=0.0), high - low)
+    edge = max(0.08 * (high - low), 1.1 * reach) or 0.05 * abs(high) or 0.05
+    return float(low - edge), float(high + edge)
+
+
+def beyond(
+    x: Sequence[Any], y: Sequence[float | None], limits: tuple[float, float], colour: str, **more: Any
+) -> dict[str, Any] | None:
+    """A trace of triangles at the edge for values outside the limits, which say where they are; None for none."""
+    low, high = limits
+    out = [(a, b) for a, b in zip(x, y, strict=True) if b is not None and not low <= b <= high]
+    if not out:
+        return None
+    return {
+        "type": "scatter", "mode": "markers", "x": [a for a, _ in out],
+        "y": [high if b > high else low for _, b in out], "customdata": [b for _, b in out],
+        "showlegend": False, "cliponaxis": False,
+        "marker": {"color": colour, "size": 9, "line": {"width": 1, "color": "#ffffff"},
+                   "symbol": ["triangle-up" if b > high else "triangle-down" for _, b in out]},
+        "hovertemplate": "beyond the axis: %{customdata:.5g}<extra></extra>", **more,
+    }  # fmt: skip
 
 
 def log_ticks(values: Iterable[Any]) -> Layout:

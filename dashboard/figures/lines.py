@@ -12,6 +12,7 @@ from dashboard import colours, text
 from dashboard.figures.frame import (
     Chart,
     across,
+    beyond,
     framed,
     heading,
     layer_axis,
@@ -39,12 +40,13 @@ def multiples(
     centre: float | None = None,
     tile_height: int = 170,
     log_y: bool = False,
+    limits: tuple[float, float] | None = None,
 ) -> Chart:
     """Small multiples of `value` along the layers: a column per matrix type, a row per value of `row`, one axis scale.
 
     `series` names the column that tells the lines of one tile apart. The tiles of a row are stretches of one axis, and
     a line is one trace through all of them with gaps between: a browser draws that many times faster than an axis and
-    a trace for every tile.
+    a trace for every tile. What lies beyond `limits` of the y axis is marked at its edge.
     """
     matrices = in_order(data["matrix"].unique().tolist())
     rows = data[row].unique().tolist() if row else [""]
@@ -59,12 +61,17 @@ def multiples(
         }
     )  # fmt: skip
     chart = Chart()
+    edges: list[dict[str, Any]] = []
     shown: set[str] = set()
     for (name, line), of_line in points.groupby(["row", "line"], sort=False):
         colour, _, dash = styles[line]
+        axis = f"y{number_of(rows.index(name))}"
+        if limits and (marks := beyond(of_line["x"].tolist(), plain(of_line["y"]), limits, colour, yaxis=axis)):
+            marks["hovertemplate"] = f"<b>{text.label(line)}</b><br>{marks['hovertemplate']}"
+            edges.append(marks)
         chart.add(
             {
-                "type": "scatter", "mode": "lines", **_stretches(of_line), "yaxis": f"y{number_of(rows.index(name))}",
+                "type": "scatter", "mode": "lines", **_stretches(of_line), "yaxis": axis,
                 "name": text.label(line, 32), "legendgroup": str(line), "showlegend": line not in shown,
                 "line": {"color": colour, "dash": dash, "width": 1.6}, "connectgaps": False,
                 "hovertemplate": f"<b>{text.label(line)}</b><br>%{{customdata}}: %{{y:.4g}}<extra></extra>",
@@ -80,10 +87,14 @@ def multiples(
         xaxis=_tiled(matrices, offset, span, x_title),
         annotations=[heading(text.label(m, 12), offset[m] + span / 2, 1, xref="x") for m in matrices],
     )
+    for marks in edges:
+        chart.add(marks)
     for i in range(len(rows)):
         axis = number_of(i)
         if centre is not None:
             chart.arrange(shapes=across(centre, axis=axis, along="x")["shapes"])
+        if limits:
+            chart.arrange(**{f"yaxis{axis}": {"range": list(limits)}})
         if log_y:
             chart.arrange(**{f"yaxis{axis}": log_ticks(data["value"])})
     return chart

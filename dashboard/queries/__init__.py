@@ -6,6 +6,8 @@ own catalogue or from `quantities.py`, never from a caller. Rows that compare a 
 floor) are left out of comparisons unless the pair is named, and forgotten models out of every list but `models`.
 """
 
+from dashboard.queries.agreement import PARTS, changes, energy
+from dashboard.queries.edit_tests import documents, edit_verdicts, temperature_test
 from dashboard.queries.edits import (
     contrasts,
     control_losses,
@@ -17,49 +19,62 @@ from dashboard.queries.edits import (
     similarity,
     temperature,
 )
-from dashboard.queries.families import by_layer, model_scores, overall, summary
+from dashboard.queries.families import by_layer, model_scores, newest_first, overall, summary
 from dashboard.queries.matrices import (
     BANDS,
     POINTS,
     bands,
     cell,
+    densities,
     diagonals,
     experts,
     grid,
+    known,
     levels,
     picture,
+    ratios,
     spectra,
 )
 from dashboard.queries.registry import coverage, materialized, models, most_changed, pairs, published
 
 __all__ = [
     "BANDS",
+    "PARTS",
     "POINTS",
     "bands",
     "by_layer",
     "cell",
+    "changes",
     "contrasts",
     "control_losses",
     "control_tests",
     "coverage",
+    "densities",
     "diagonals",
+    "documents",
+    "edit_verdicts",
     "edits",
+    "energy",
     "evaluated",
     "experts",
     "generations",
     "grid",
+    "known",
     "levels",
     "materialized",
     "model_scores",
     "models",
     "most_changed",
+    "newest_first",
     "overall",
     "pairs",
     "picture",
     "published",
+    "ratios",
     "scores",
     "similarity",
     "spectra",
     "summary",
     "temperature",
+    "temperature_test",
 ]

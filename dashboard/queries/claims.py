@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,39 @@ def findings(source: Source, model_id: str, page: str) -> list[str]:
         "SELECT sentence FROM findings WHERE model_id = ? AND page = ? ORDER BY rank", [model_id, page]
     )
     return [str(sentence) for sentence in found["sentence"]]
+
+
+@remembered
+def findings_about(source: Source, model_id: str) -> list[dict[str, Any]]:
+    """Every stored sentence about a model: page, rank, sentence, rests_on (tables and conditions), family, model_id.
+
+    Sentences on a verdict also have `claim` and `verdict`; the pages' own order is that in which they are stored.
+    """
+    if "findings" not in source.catalogue.tables:
+        return []
+    verdicts = {row["sentence"]: row for row in sentences(source) if row["model_id"] == model_id}
+    found = source.frame(
+        "SELECT family, model_id, page, rank, sentence, rests_on FROM findings WHERE model_id = ? "
+        "ORDER BY page = 'claims' DESC, page, rank",
+        [model_id],
+    )
+    return [
+        row | {"rests_on": read_rests_on(row["rests_on"])} | _claim(verdicts.get(row["sentence"]))
+        for row in found.to_dict("records")
+    ]
+
+
+def _claim(verdict: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: verdict[name] for name in ("claim", "verdict")} if verdict else {}
+
+
+def read_rests_on(stored: Any) -> list[dict[str, Any]]:
+    """Tables and conditions as stored, {table, where}; nothing of what cannot be read."""
+    try:
+        listed = json.loads(stored) if isinstance(stored, str) else []
+        return [{"table": str(o["table"]), "where": {str(k): str(v) for k, v in o["where"].items()}} for o in listed]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return []
 
 
 def rests_on(source: Source, table: str, where: Mapping[str, str]) -> pd.DataFrame | None:

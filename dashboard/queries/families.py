@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dashboard.quantities import QUANTITIES
+from dashboard.queries import registry
 from dashboard.source import Source, remembered
 from resources.warehouse import summaries
 from resources.warehouse.summaries.measures import FORGOTTEN, median
@@ -13,7 +14,10 @@ from resources.warehouse.summaries.measures import FORGOTTEN, median
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHOWN = ("matrices", "alpha", "ratio_cv", "relative_change", "nf", "nf_over_null", "nf_unrelated")
+_SHOWN = (
+    "matrices", "alpha", "ratio_cv", "relative_change", "tau", "with_tau", "together", "apart", "nf", "nf_over_null",
+    "nf_unrelated",
+)  # fmt: skip
 """The summaries that pages and reports show."""
 
 
@@ -27,6 +31,20 @@ def summary(source: Source) -> pd.DataFrame:
 def overall(source: Source) -> pd.DataFrame:
     """Every comparison over all its matrices; see `summaries.overall`."""
     return summaries.overall(source.connection, only=_SHOWN)
+
+
+@remembered
+def newest_first(source: Source) -> list[str]:
+    """Every family, the one with the newest row of any table first; families without a model that can be used last."""
+    made = registry.materialized(source).groupby("model_id")["materialized_at"].max().to_dict()
+    models = registry.models(source)
+    found: dict[str, tuple[bool, float]] = {}
+    for row in models[models["status"].fillna("") != FORGOTTEN].itertuples():
+        family = row.family if isinstance(row.family, str) else ""
+        usable, newest = found.get(family, (False, 0.0))
+        when = made[row.model_id].timestamp() if row.model_id in made else 0.0
+        found[family] = (usable or row.status != "quarantined", max(newest, when))
+    return sorted(found, key=lambda family: found[family], reverse=True)
 
 
 @remembered

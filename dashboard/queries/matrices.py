@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dashboard.quantities import QUANTITIES
+from dashboard.queries.agreement import tau_grid
 from dashboard.source import Source, remembered
 from resources.warehouse.summaries.measures import median
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
 POINTS = 400
 """Components of a spectrum that are sent to the browser: more than its figure has pixels to tell apart."""
+
+BINS, BARS = 64, 60
+"""Stretches of a spectrum that a map of ratios shows, and bars of a spectral density."""
 
 BANDS = ("top", "middle", "bottom")
 
@@ -21,7 +27,12 @@ _MATRIX = "model_id = $model AND base_id = $base AND layer = $layer AND matrix =
 
 @remembered
 def grid(source: Source, quantity: str, model_id: str, base_id: str) -> pd.DataFrame:
-    """A quantity of one comparison by layer and matrix type; experts by their median, with their number."""
+    """A quantity of one comparison by layer and matrix type; experts by their median, with their number.
+
+    Tau comes with its verdict, p and q; see `tau_grid`.
+    """
+    if quantity == "tau":
+        return tau_grid(source, model_id, base_id)
     q = QUANTITIES[quantity]
     return source.frame(
         f"""
@@ -86,6 +97,70 @@ def diagonals(source: Source, model_id: str, base_id: str, layer: int, matrix: s
         FROM picked ORDER BY component
         """,
         _key(model_id, base_id, layer, matrix, expert) | {"points": POINTS},
+    )
+
+
+@remembered
+def known(source: Source, quantities: Sequence[str], model_id: str, base_id: str) -> list[str]:
+    """Those of the quantities that have any value in a comparison: NF has none at standard depth."""
+    found = set()
+    for table in sorted({QUANTITIES[key].table for key in quantities}):
+        keys = [key for key in quantities if QUANTITIES[key].table == table]
+        counts = ", ".join(f"count({QUANTITIES[key].expression})" for key in keys)
+        row = source.frame(
+            f'SELECT {counts} FROM "{table}" WHERE model_id = ? AND base_id = ?', [model_id, base_id]
+        ).iloc[0]
+        found |= {key for key, count in zip(keys, row, strict=True) if count}
+    return [key for key in quantities if key in found]
+
+
+@remembered
+def ratios(source: Source, model_id: str, base_id: str, matrix: str, expert: int) -> pd.DataFrame:
+    """Median ratio of singular values in up to BINS stretches of the spectrum, layer by layer, of one matrix type.
+
+    Columns layer, bin (from 0, largest values first), bins, first and last component (from 1), ratio, noise: the
+    standard deviation that noise of the change's size gives the ratios of that matrix (one draw).
+    """
+    return source.frame(
+        f"""
+        WITH spread AS (
+            SELECT layer, len(ratio) AS n, least(len(ratio), {BINS}) AS bins, alpha_median, ratio_cv_noise,
+                   unnest(ratio) AS r, unnest(range(1, len(ratio) + 1)) AS component
+            FROM scale_statistics
+            WHERE model_id = $model AND base_id = $base AND matrix = $matrix AND expert = $expert
+        )
+        SELECT layer, ((component - 1) * bins // n)::INTEGER AS bin, any_value(bins) AS bins, min(component) AS first,
+               max(component) AS last, {median("r")} AS ratio, any_value(ratio_cv_noise) AS noise
+        FROM spread GROUP BY layer, bin ORDER BY layer, bin
+        """,
+        {"model": model_id, "base": base_id, "matrix": matrix, "expert": expert},
+    )
+
+
+@remembered
+def densities(source: Source, model_id: str, base_id: str, layer: int, matrix: str, expert: int) -> pd.DataFrame:
+    """How densely the singular values lie, base and post: up to BARS bars of equal width in the logarithm.
+
+    Columns whose, value (middle of the bar, geometric), density (share of the singular values per unit of ln), rows,
+    cols, frobenius_norm. Below a ten-thousandth of the largest value nothing is counted.
+    """
+    return source.frame(
+        f"""
+        WITH both_models AS (
+            SELECT model_id = $model AS is_post, rows, cols, frobenius_norm, singular_values AS s FROM decompositions
+            WHERE model_id IN ($model, $base) AND layer = $layer AND matrix = $matrix AND expert = $expert
+        ), values AS (SELECT is_post, rows, cols, frobenius_norm, len(s) AS n, unnest(s) AS v FROM both_models),
+        reach AS (SELECT ln(max(v)) AS high, greatest(ln(min(v) FILTER (v > 0)), ln(max(v)) - 9.2) AS low FROM values),
+        bars AS (SELECT is_post, rows, cols, frobenius_norm, n, v, low, least({BARS}, ceil(sqrt(n))) AS bars,
+                        (high - low) / bars AS width, least(bars - 1, floor((ln(v) - low) / nullif(width, 0))) AS bar
+                 FROM values, reach WHERE v > 0 AND ln(v) >= low)
+        SELECT CASE WHEN is_post THEN 'post' ELSE 'base' END AS whose,
+               exp(any_value(low) + (bar + 0.5) * any_value(width)) AS value,
+               count(*) / any_value(n) / any_value(width) AS density, any_value(rows) AS "rows",
+               any_value(cols) AS "cols", any_value(frobenius_norm) AS frobenius_norm
+        FROM bars WHERE bar IS NOT NULL GROUP BY is_post, bar ORDER BY whose, value
+        """,
+        {"model": model_id, "base": base_id, "layer": layer, "matrix": matrix, "expert": expert},
     )
 
 

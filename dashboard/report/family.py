@@ -28,18 +28,19 @@ def add_family(sheet: Sheet, source: Source, models: pd.DataFrame, family: str) 
     ids = [*dict.fromkeys(rows["base_id"].dropna()), *rows["model_id"]]
     scores = scores[scores["model_id"].isin(ids)]
     sheet.paragraph(
-        "Alpha is how far singular values were scaled (1 = not at all); NF / null is He and Cao's mismatch of left and "
-        f"right singular vectors, {text.NULL}"
+        "Alpha is how far singular values were scaled (1 = not at all); tau whether left and right singular vectors "
+        "changed together (1 is He and Cao's one rotation, 0 is noise); NF / null is He and Cao's mismatch of the two, "
+        f"{text.NULL}"
     )
     _descendants(sheet, rows, scores)
-    some = rows[rows["alpha"].notna() | rows["nf_over_null"].notna()]
+    some = rows[rows["alpha"].notna() | rows["tau"].notna()]
     if some.empty:
         sheet.paragraph("None of its descendants is measured yet.")
         return
     some = some.assign(line=some["model_id"])
-    styles = colours.assigned(list(some["model_id"]))
-    sheet.heading("Scale and rotation at a glance")
-    sheet.figure(score.overview(some, styles), "Descendants by overall alpha and NF over null")
+    styles = colours.of_methods(dict(zip(some["model_id"], some["method"].fillna(""), strict=True)))
+    sheet.heading("Scale and agreement at a glance")
+    sheet.figure(score.overview(some, styles), "Descendants by overall alpha and agreement tau")
     sheet.note(text.DECAY)
     if len(scores):
         sheet.heading("Scores")
@@ -86,7 +87,7 @@ def _descendants(sheet: Sheet, rows: pd.DataFrame, scores: pd.DataFrame) -> None
         [
             ("model_id", "Model", None), ("method", "Method", None), ("status", "Status", None),
             ("relative_change", "Relative change", _four), ("alpha", "α", _four), *alphas,
-            ("nf_over_null", "NF / null", _three), *((f"score {t}", t, None) for t in tasks),
+            ("tau", "τ", _three), ("nf_over_null", "NF / null", _three), *((f"score {t}", t, None) for t in tasks),
         ],
         meanings={"relative_change": RELATIVE_CHANGE_TEXT},
     )  # fmt: skip

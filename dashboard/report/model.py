@@ -21,6 +21,8 @@ FIRST_MAP = "relative_change"
 SHOWN_MATRICES = 3
 """Matrices of a model that a report opens: those whose NF over null, then alpha, is furthest from 1."""
 
+_LIMITS = {"alpha": "alpha_median", "low": "ratio_p05", "high": "ratio_p95", "noise": "ratio_cv_noise"}
+
 _three = functools.partial(text.number, digits=3)
 _four = functools.partial(text.number, digits=4)
 
@@ -104,12 +106,16 @@ def _matrix(sheet: Sheet, source: Source, cell: tuple[str, str, int, str]) -> No
     scale, rotation = (queries.cell(source, table, *key) for table in ("scale_statistics", "rotation_statistics"))
     for page, found in (("scale", scale), ("rotation", rotation)):
         stated = shown("matrix", page).values()
-        columns = [(q.column, q.label, functools.partial(text.number, digits=q.digits)) for q in stated]
+        columns = [
+            (q.column, q.label, functools.partial(text.number, digits=q.digits))
+            for q in stated
+            if q.table == f"{page}_statistics"
+        ]
         sheet.table(found, columns, of=f"{page}_statistics")
     data = queries.spectra(source, *key)
     if len(data) and len(scale):
         row: dict[str, Any] = scale.iloc[0].to_dict()
-        limits = {"alpha": row["alpha_median"], "low": row["ratio_p05"], "high": row["ratio_p95"]}
+        limits = {name: row[of] for name, of in _LIMITS.items()}
         sheet.figures(
             (spectrum.ratio(data, **limits), "Ratio of singular values"),
             (spectrum.values(data), "Singular values of base and post"),

@@ -46,7 +46,7 @@ def show() -> None:
     _robustness(steps, model, base)
 
 
-@st.fragment
+@state.fragment
 def _heads(heads: pd.DataFrame, steps: pd.DataFrame) -> None:
     st.subheader("Heads", anchor=False, help=meaning("score", "circuit_heads"))
     groups = [group for group in circuit_frames.GROUPS if group in set(heads["circuit_group"])]
@@ -97,7 +97,7 @@ def _graph(heads: pd.DataFrame, steps: pd.DataFrame, model: str, base: str) -> N
     )
 
 
-@st.fragment
+@state.fragment
 def _attention(heads: pd.DataFrame, model: str, base: str) -> None:
     st.subheader("Where a head looks", anchor=False, help=meaning("weights", "attention_patterns"))
     known = queries.patterned(parts.source(), model, base)
@@ -130,7 +130,7 @@ def _attention(heads: pd.DataFrame, model: str, base: str) -> None:
     )
 
 
-@st.fragment
+@state.fragment
 def _faithfulness(model: str, base: str) -> None:
     st.subheader("Faithfulness", anchor=False, help=meaning("faithfulness", "circuit_faithfulness"))
     data = queries.faithfulness(parts.source(), base)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import assemble, colours, parts, state, text
+from dashboard import assemble, colours, parts, sentences, state, text
 from dashboard.queries import claims as queries
 from resources.warehouse.summaries import WORDS
 
@@ -16,6 +15,7 @@ TITLE = "Claims"
 ICON = ":material/gavel:"
 ORDER = 5
 URL = "claims"
+TABLES = ("claims",)
 
 OF_FAMILY = "family "
 """Before a family's name where models are listed: its own claims stand in a column of their own."""
@@ -43,8 +43,18 @@ def show() -> None:
     if chosen.empty:
         parts.nothing("No verdict fits the filters", "Widen the filters above.")
         return
+    _found(chosen)
     _matrix(chosen)
     _one(chosen)
+
+
+def _found(chosen: pd.DataFrame) -> None:
+    """What was found about the model whose verdict is open, or about the families shown."""
+    subject = state.chosen("of", list(dict.fromkeys(chosen["subject"])), chosen["subject"].iloc[0])
+    if subject in set(chosen["model_id"]):
+        sentences.about(URL, subject, most=3)
+    else:
+        sentences.of_families(list(dict.fromkeys(chosen["family"].fillna(""))), URL)
 
 
 def _subjects(found: pd.DataFrame) -> pd.Series:
@@ -122,11 +132,8 @@ def _one(chosen: pd.DataFrame) -> None:
     parts.metrics(_numbers(row))
     if isinstance(row["statistic"], str) and row["statistic"]:
         st.caption(f"Estimate: {text.code(row['statistic'], 200)}")
-    rule = pd.DataFrame(
-        [(title, row[column]) for title, column in _RULE], columns=["what", "The rule, written down before the numbers"]
-    )
-    narrow = {"what": st.column_config.TextColumn("", width=110)}
-    st.dataframe(rule, hide_index=True, key="claim_rule", row_height=56, column_config=narrow)
+    lines = [f"| **{title}** | {text.plain(row[column] or '–')} |" for title, column in _RULE]
+    st.markdown("\n".join(["| | The rule, written down before the numbers |", "|:--|:--|", *lines]))
     st.caption(f"Rule version {text.code(row['rule_version'])}.")
     _rows(row["rests_on"])
     parts.provenance(row)
@@ -153,7 +160,8 @@ def _rows(stored: Any) -> None:
     """The tables that a verdict rests on, folded until they are opened."""
     st.markdown("**What it rests on**", help=parts.meaning("rests_on", "claims"))
     drawn = 0
-    for number, (table, where) in enumerate(_read(stored)):
+    for number, one in enumerate(queries.read_rests_on(stored)):
+        table, where = one["table"], one["where"]
         found = queries.rests_on(parts.source(), table, where)
         if found is None:
             continue
@@ -162,12 +170,3 @@ def _rows(stored: Any) -> None:
             parts.table(found, f"rests_on_{number}", of=table)
     if not drawn:
         st.caption("On no table that is published.")
-
-
-def _read(stored: Any) -> list[tuple[str, dict[str, str]]]:
-    """Tables and conditions as stored; nothing of what cannot be read."""
-    try:
-        listed = json.loads(stored) if isinstance(stored, str) else []
-        return [(str(one["table"]), {str(k): str(v) for k, v in one["where"].items()}) for one in listed]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return []

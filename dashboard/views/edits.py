@@ -5,16 +5,27 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import assemble, colours, parts, queries, state, text
+from dashboard import assemble, colours, edit_tests, parts, queries, sentences, state, text
 from dashboard.figures import lines, score
 from dashboard.parts import meaning
-from resources.warehouse.summaries import EDITS_PAGE
 
 TITLE = "Edits and scores"
 ICON = ":material/science:"
 ORDER = 40
 URL = "edits"
 OPENS_MODEL = True
+TABLES = (
+    "evaluation_scores", "evaluation_contrasts", "evaluation_samples", "control_tests", "control_draws",
+    "recovered_gain", "equivalence", "edited_checkpoints", "generations", "degeneration", "divergence",
+    "attention_temperature", "temperature_test", "representation_similarity",
+)  # fmt: skip
+
+SECTIONS = {
+    "scores": "Scores", "against-post": "Against the post model", "controls": "Against controls",
+    "documents": "Single documents", "texts": "What they write", "checkpoints": "Edited checkpoints",
+    "temperature": "Attention temperature", "contrasts": "All contrasts", "similarity": "Representations",
+}  # fmt: skip
+"""The page's index: each section's anchor and name."""
 
 # Continuations shown beside each other before the reader picks others.
 SIDE_BY_SIDE = 4
@@ -35,7 +46,8 @@ def show() -> None:
         )
         return
     model, base = pair
-    parts.in_short(model, EDITS_PAGE)
+    sentences.about(URL, model, base)
+    st.markdown(" · ".join(f"[{name}](#{anchor})" for anchor, name in SECTIONS.items()))
     scores = queries.scores(parts.source(), model, base)
     edits = queries.edits(parts.source(), model)
     if scores.empty:
@@ -46,17 +58,20 @@ def show() -> None:
         )
     else:
         _scores(scores, model, base)
-        _contrasts(model, base)
-    _controls(model)
+        edit_tests.verdicts(model, base)
+        edit_tests.controls(model)
+        edit_tests.documents(edits[~edits["is_control"].fillna(False).astype(bool)], scores, model, base)
     _generations(model, base)
     _edits(edits, model)
     _attention(model, base)
+    if len(scores):
+        _contrasts(model, base)
     _similarity(model, base)
 
 
-@st.fragment
+@state.fragment
 def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
-    st.subheader("Scores", anchor=False, help=meaning("value", "evaluation_scores"))
+    st.subheader("Scores", anchor="scores", help=meaning("value", "evaluation_scores"))
     scores = scores.assign(
         panel=assemble.panels(scores), name=assemble.subject_names(scores, model, base).map(text.short)
     )
@@ -74,14 +89,15 @@ def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
         parts.nothing("No score to draw", "Pick a task above.")
     else:
         parts.figure(
-            score.dots(shown), "edit-scores", shown.drop(columns=["panel", "name"]),
+            score.dots(shown), "edit-scores", shown.drop(columns=["panel", "name"]), of="evaluation_scores",
             alt="Scores of base, post model, edits and controls with standard errors, a tile per task",
         )  # fmt: skip
         single = "A control is the same edit done to noise of the same size, and stands on the line of its edit. "
         st.caption(
             f"{single if (shown['kind'] == 'control').any() else ''}"
             "Whiskers are one standard error. ↓ marks metrics of which lower is better. "
-            "Dotted lines carry the base's and the post model's score across."
+            "Dotted lines carry the base's and the post model's score across. Arrows at the edge carry the score of "
+            "what lies far outside, so that small differences of the others can be seen."
         )
     failed = scores[scores["status"].fillna("ready") != "ready"]
     if len(failed):
@@ -92,10 +108,10 @@ def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
     parts.provenance(scores.sort_values("materialized_at").iloc[-1].to_dict())
 
 
-@st.fragment
+@state.fragment
 def _contrasts(model: str, base: str) -> None:
     data = queries.contrasts(parts.source(), model)
-    st.subheader("Paired contrasts", anchor=False, help=meaning("p_value", "evaluation_contrasts"))
+    st.subheader("All paired contrasts", anchor="contrasts", help=meaning("p_value", "evaluation_contrasts"))
     if data.empty:
         parts.nothing("No contrasts yet", "They are made with `evaluation_scores` from the same documents.")
         return
@@ -124,38 +140,10 @@ def _contrasts(model: str, base: str) -> None:
     )  # fmt: skip
 
 
-def _controls(model: str) -> None:
-    """What disruptive edits lose, among the draws of their controls."""
-    losses, tests = queries.control_losses(parts.source(), model), queries.control_tests(parts.source(), model)
-    st.subheader("Against draws of the controls", anchor=False, help=meaning("loss", "control_tests"))
-    if losses.empty:
-        reasons = sorted(set(tests["note"].dropna()) - {""}) if len(tests) else []
-        parts.nothing(
-            "No draws", "Materialize `control_draws`." + "".join(f" Said of it: {text.code(r)}." for r in reasons)
-        )
-    else:
-        points = assemble.control_points(losses)
-        parts.figure(
-            score.dots(points, guides=False), "control-draws", losses,
-            alt="Loss of log-likelihood of disruptive edits and of every draw of their controls, a tile per task",
-        )  # fmt: skip
-        st.caption(
-            "Change of the right answer's log-likelihood, nats per document: left of 0 is a loss. The mirror control "
-            "is the post model with the vectors of itself and of noise that damages its weights as much as the edit "
-            "does; the noise control is the base with noise as large as the change, broken alike."
-        )
-    if len(tests):
-        parts.table(
-            tests, "control-tests", of="control_tests",
-            order=["recipe", "control", "task", "loss", "control_loss", "difference", "difference_low",
-                   "difference_high", "q_difference", "q_no_worse", "weight_error", "control_weight_error", "note"],
-        )  # fmt: skip
-
-
-@st.fragment
+@state.fragment
 def _generations(model: str, base: str) -> None:
     data = queries.generations(parts.source(), model, base)
-    st.subheader("What they write", anchor=False, help=meaning("text", "generations"))
+    st.subheader("What they write", anchor="texts", help=meaning("text", "generations"))
     if data.empty:
         parts.nothing("No continuations yet", "They are written with `evaluation_scores`.")
         return
@@ -181,7 +169,7 @@ def _generations(model: str, base: str) -> None:
             with column:
                 st.markdown(f"**{text.code(names[subject], 40)}**")
                 parts.verbatim(_written(of_prompt["text"].get(subject)))
-    parts.downloads(data, "generations", "All continuations")
+    parts.downloads(data, "generations", "All continuations", "generations")
 
 
 def _written(value: object) -> str:
@@ -189,7 +177,7 @@ def _written(value: object) -> str:
 
 
 def _edits(edits: pd.DataFrame, model: str) -> None:
-    st.subheader("Edited checkpoints", anchor=False)
+    st.subheader("Edited checkpoints", anchor="checkpoints")
     if edits.empty:
         parts.nothing(
             "No edits yet", "Materialize `edited_checkpoints`.", link=parts.asset_link("edited_checkpoints", model)
@@ -216,19 +204,26 @@ def _edits(edits: pd.DataFrame, model: str) -> None:
 
 def _attention(model: str, base: str) -> None:
     data = queries.temperature(parts.source(), model, base)
-    st.subheader("Attention temperature", anchor=False, help=meaning("predicted", "attention_temperature"))
+    st.subheader("Attention temperature", anchor="temperature", help=meaning("predicted", "attention_temperature"))
     if data.empty:
         parts.nothing("Not measured yet", "It comes with `evaluation_scores`.")
         return
     applicable = sorted({str(v) for v in data["applicability"].dropna()})
     st.caption("Prediction: " + ", ".join(text.code(v) for v in applicable) + ". " + text.DECAY)
     data = data.assign(change=data["entropy_post"] - data["entropy_base"])
+    if (data["predicted"].notna() & data["change"].notna()).any():
+        parts.figure(
+            score.temperature(data), "temperature-scatter", data, of="attention_temperature",
+            alt="Predicted attention temperature against the measured change of entropy, a point per head",
+        )  # fmt: skip
+        st.caption(_tested(model, base))
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Predicted from scale, T = 1 / (α_q α_k)**", help=meaning("predicted", "attention_temperature"))
         if data["predicted"].notna().any():
             parts.figure(
                 score.heads(data, "predicted", "T", 1.0, parts.theme()), "temperature", data,
+                of="attention_temperature",
                 alt="Predicted attention temperature by layer and head",
             )  # fmt: skip
         else:
@@ -241,16 +236,34 @@ def _attention(model: str, base: str) -> None:
         if data["change"].notna().any():
             parts.figure(
                 score.heads(data, "change", "post − base", 0.0, parts.theme()), "entropy", data,
+                of="attention_temperature",
                 alt="Change of attention entropy by layer and head",
             )  # fmt: skip
         else:
             parts.nothing("Not measured", "No entropies are stored for this model.")
 
 
-@st.fragment
+def _tested(model: str, base: str) -> str:
+    """What the test of the prediction says, as a sentence."""
+    shown = (
+        "Heads are small points, the mean of each layer is a large one. A temperature above 1 predicts more entropy."
+    )
+    test = queries.temperature_test(parts.source(), model, base)
+    if test.empty or text.number(test["spearman"].iloc[0]) == "–":
+        return shown
+    row = test.iloc[0]
+    note = text.sentence(str(row["note"])) if isinstance(row["note"], str) and row["note"] else ""
+    return (
+        f"{shown} Rank correlation over {text.number(row['n_layers'], 0)} layers: {text.number(row['spearman'], 2)} "
+        f"({text.number(row['ci_low'], 2)} to {text.number(row['ci_high'], 2)}), permutation "
+        f"p {text.number(row['p_value'])}. {text.plain(note)}"
+    )
+
+
+@state.fragment
 def _similarity(model: str, base: str) -> None:
     data = queries.similarity(parts.source(), model)
-    st.subheader("Representations, CKA by layer", anchor=False, help=meaning("cka", "representation_similarity"))
+    st.subheader("Representations, CKA by layer", anchor="similarity", help=meaning("cka", "representation_similarity"))
     data = data[data["cka"].notna()]
     if data.empty:
         parts.nothing("Not measured yet", "It comes with `evaluation_scores`.")
@@ -267,6 +280,7 @@ def _similarity(model: str, base: str) -> None:
     parts.figure(
         lines.along(of_reference, series=series, styles=colours.assigned(series), y_title="CKA"),
         "similarity", of_reference[["subject_id", "reference_id", "layer", "cka", "n_tokens"]],
+        of="representation_similarity",
         alt="CKA with the reference by layer, a line per subject",
     )  # fmt: skip
     st.caption(meaning("layer", "representation_similarity") or "")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import assemble, colours, parts, queries, state, text
+from dashboard import assemble, colours, parts, queries, sentences, state, text
 from dashboard.figures import lines, score
+from dashboard.figures.frame import bulk
 from dashboard.quantities import shown
 from resources.warehouse.summaries.measures import RELATIVE_CHANGE_TEXT
 
@@ -14,34 +15,42 @@ TITLE = "Families"
 ICON = ":material/account_tree:"
 ORDER = 10
 URL = "families"
+TABLES = ("models",)
 
 SORTS = {
     "registry": "Registry order",
     "relative_change": "Relative change",
     "scale": "Distance of α from 1",
-    "nf_over_null": "NF / null, lowest first",
+    "tau": "Agreement τ, largest first",
     "gain": "Gain on the first task",
 }
 # Families shown before any is picked; every further one is a click away.
 FIRST_SHOWN = 4
 CARD_LINES = 8
 
+_IN_OVERVIEW = [
+    "family", "model_id", "base_id", "method", "alpha", "tau", "together", "with_tau", "nf_over_null",
+    "relative_change",
+]  # fmt: skip
+
 
 def show() -> None:
     """Draw the page."""
     st.header("Families", anchor=False)
     st.markdown(
-        "What post-training did to each base: **α** is how far singular values were scaled (1 = not at all), "
-        f"**NF / null** He and Cao's mismatch of left and right singular vectors, {text.NULL}"
+        "What post-training did to each base: **α** is how far singular values were scaled (1 = not at all), **τ** "
+        "whether left and right singular vectors changed together (1 is He and Cao's one rotation, 0 is noise)."
     )
     models = assemble.listed(queries.models(parts.source()))
     rows = assemble.descendants(models, queries.overall(parts.source()), queries.summary(parts.source()))
     scores = queries.model_scores(parts.source())
-    families = list(dict.fromkeys(models["family"].fillna("")))
+    families, failed = _apart(queries.newest_first(parts.source()), models)
     picked, chosen, tasks = _filters(families, rows, scores)
+    _failed(failed, models)
     if not picked:
         parts.nothing("No family is picked", "Pick one or more families above.")
         return
+    sentences.of_families(picked, URL)
     _cards(picked, models, rows)
     if chosen.empty:
         parts.nothing("No descendant fits the filters", "Widen the filters above.")
@@ -51,13 +60,31 @@ def show() -> None:
     _compare(picked, chosen)
 
 
+def _apart(families: list[str], models: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Families, and those of which nothing but a base can be used: comparisons that failed."""
+    bad = models["status"].fillna("") == "quarantined"
+    others = models["role"] != "base"
+    family = models["family"].fillna("")
+    failed = [f for f in families if bad[(family == f)].any() and not (~bad & others)[family == f].any()]
+    return [f for f in families if f not in failed], failed
+
+
+def _failed(failed: list[str], models: pd.DataFrame) -> None:
+    if not failed:
+        return
+    with st.expander(f"{len(failed)} families of which no descendant can be used"):
+        rows = models[models["family"].fillna("").isin(failed) & (models["status"].fillna("") == "quarantined")]
+        parts.table(rows, "failed-families", of="models", order=["family", "model_id", "status", "status_reason"])
+
+
 def _filters(
     families: list[str], rows: pd.DataFrame, scores: pd.DataFrame
 ) -> tuple[list[str], pd.DataFrame, list[str]]:
     one, two, three, four, five = st.columns([3, 2, 1.6, 2, 2])
     picked = state.several(
-        "Families", families, "families", default=families[:FIRST_SHOWN], names=text.short, where=one
-    )
+        "Families, newest first", families, "families", default=families[:FIRST_SHOWN], names=text.short, where=one,
+        help="Type to search all of them.",
+    )  # fmt: skip
     methods = state.several(
         "Methods", sorted(rows["method"].dropna().unique()), "methods", placeholder="all", names=text.short, where=two
     )
@@ -78,8 +105,8 @@ def _filters(
 def _sorted(rows: pd.DataFrame, sort: str, scores: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
     if sort == "registry":
         return rows
-    if sort == "nf_over_null":
-        return rows.sort_values("nf_over_null", na_position="last")
+    if sort == "tau":
+        return rows.sort_values("tau", ascending=False, na_position="last")
     if sort == "gain":
         by = assemble.gain(rows, scores, tasks[0]) if tasks else pd.Series(0.0, rows.index)
     else:
@@ -113,11 +140,11 @@ def _line(row: object) -> str:
     status = str(getattr(row, "status", ""))
     if status != "ready":
         return f"{name} {':red-badge' if status == 'quarantined' else ':gray-badge'}[{_word(status)}]"
-    moved = getattr(row, "relative_change", None)
+    moved, matrices = getattr(row, "relative_change", None), text.number(getattr(row, "with_tau", None), 0)
     return (
         f"{name} moved {text.number(None if moved is None else 100 * moved, 1)}\u00a0%, "
-        f"α\u00a0{text.number(getattr(row, 'alpha', None))}, "
-        f"NF\u00a0/\u00a0null\u00a0{text.number(getattr(row, 'nf_over_null', None), 2)}"
+        f"α\u00a0{text.number(getattr(row, 'alpha', None))}, τ\u00a0{text.number(getattr(row, 'tau', None))}"
+        + (f" (together in {text.number(getattr(row, 'together', None), 0)} of {matrices})" if matrices != "–" else "")
     )
 
 
@@ -127,23 +154,23 @@ def _word(status: str) -> str:
 
 
 def _glance(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> None:
-    measured = chosen[chosen["alpha"].notna() | chosen["nf_over_null"].notna()]
+    measured = chosen[chosen["alpha"].notna() | chosen["tau"].notna()]
     measured = measured.assign(family=measured["family"].fillna(""), line=_line_names(measured))
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader(
-            "Scale and rotation at a glance", anchor=False, help=parts.meaning("nf_over_null", "rotation_statistics")
-        )
+        st.subheader("Scale and agreement at a glance", anchor=False, help=parts.meaning("tau", "agreement"))
         if measured.empty:
-            parts.nothing("Nothing is measured yet", "Materialize `scale_statistics` and `rotation_statistics`.")
+            parts.nothing("Nothing is measured yet", "Materialize `scale_statistics` and `agreement`.")
         else:
             parts.figure(
-                score.overview(measured, colours.assigned(sorted(measured["line"].unique()))),
-                "overview",
-                measured[["family", "model_id", "base_id", "method", "alpha", "nf_over_null", "relative_change"]],
-                alt="Descendants by overall alpha and NF over null",
+                score.overview(measured, _styles(measured)), "overview", measured[_IN_OVERVIEW], of="agreement",
+                alt="Descendants by overall alpha and agreement tau", on_pick="rerun",
+            )  # fmt: skip
+            _opened(measured)
+            st.caption(
+                f"An unrelated model far from the others stands at the edge as an arrow. {text.DECAY} Click a point to "
+                "open its model."
             )
-            st.caption(text.DECAY)
     with right:
         st.subheader("Scores", anchor=False, help=parts.meaning("stderr", "evaluation_scores"))
         ids = [*dict.fromkeys(chosen["base_id"].dropna()), *chosen["model_id"]]
@@ -158,8 +185,25 @@ def _glance(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> Non
         order = {m: i for i, m in enumerate(ids)}
         found = found.sort_values(["panel", "model_id"], key=lambda c: c.map(order) if c.name == "model_id" else c)
         parts.figure(
-            score.dots(found, guides=len(bases) == 1), "scores", found, alt="Scores of the models with standard errors"
-        )
+            score.dots(found, guides=len(bases) == 1), "scores", found, of="evaluation_scores",
+            alt="Scores of the models with standard errors",
+        )  # fmt: skip
+
+
+def _opened(measured: pd.DataFrame) -> None:
+    """Links to every page of the model whose point is picked."""
+    picked = st.session_state.get("figure_overview")
+    points = picked.selection.points if picked else []
+    named = [p["customdata"][6] for p in points if len(p.get("customdata") or ()) > 6]
+    row = measured[measured["model_id"].isin(named)]
+    if len(row):
+        parts.model_links(row.iloc[0].to_dict())
+
+
+def _styles(data: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
+    """Colour, marker and dash of each line: those of its method."""
+    lines_ = data.drop_duplicates("line").sort_values("line")
+    return colours.of_methods(dict(zip(lines_["line"], lines_["method"].fillna(""), strict=True)))
 
 
 def _table(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> None:
@@ -169,6 +213,10 @@ def _table(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> None
     columns = {
         "relative_change": st.column_config.NumberColumn(
             "Moved", format="percent", help=RELATIVE_CHANGE_TEXT, width="small"
+        ),
+        "tau": st.column_config.NumberColumn("τ", format="%.3f", help=parts.meaning("tau", "agreement"), width=58),
+        "together": st.column_config.TextColumn(
+            "Together", width="small", help="Matrices in which left and right changed together, of those with a τ."
         ),
         "nf_over_null": st.column_config.NumberColumn(
             "NF / null", format="%.2f", help=parts.meaning("nf_over_null", "rotation_statistics")
@@ -187,18 +235,24 @@ def _table(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> None
         columns[f"score {task}"] = st.column_config.TextColumn(
             text.short(task, 24), help="Base → post, each with its standard error."
         )
-    order = ["model_id", "method", "relative_change", *alphas, "nf_over_null"]
+    rows["together"] = [
+        None if pd.isna(n) else f"{int(t)} of {int(n)}"
+        for t, n in rows[["together", "with_tau"]].itertuples(index=False)
+    ]
+    order = ["model_id", "method", "relative_change", *alphas, "tau", "together", "nf_over_null"]
     order += [f"score {t}" for t in tasks] + ["status"]
     if rows["family"].nunique() > 1:
         order.insert(0, "family")
-    selected = parts.table(rows, "descendants", columns=columns, order=order, selectable=True)
+    selected = parts.table(
+        rows, "descendants", of="scale_statistics", columns=columns, order=order, selectable=True
+    )  # fmt: skip
     if selected and selected[0] < len(rows):
         parts.model_links(rows.iloc[selected[0]].to_dict())
     else:
         st.caption("Select a row to open a descendant.")
 
 
-@st.fragment
+@state.fragment
 def _compare(picked: list[str], chosen: pd.DataFrame) -> None:
     st.subheader("Side by side, layer by layer", anchor=False)
     depth = state.switch(
@@ -211,17 +265,19 @@ def _compare(picked: list[str], chosen: pd.DataFrame) -> None:
         data = data[data["model_id"].isin(chosen["model_id"]) & data["value"].notna()]
         if data.empty:
             continue
+        related = data["model_id"].isin(chosen.loc[chosen["role"] != "unrelated", "model_id"])
         last = data.groupby("model_id")["layer"].transform("max").clip(lower=1)
         data = data.assign(depth=data["layer"] / last, line=_line_names(data))
         st.markdown(f"**{q.label}** by {'relative depth' if depth else 'layer'}", help=parts.meaning(q.column, q.table))
         parts.figure(
             lines.multiples(
-                data, series="line", styles=colours.assigned(sorted(data["line"].unique())), y_title=q.label,
-                row="family", x="depth" if depth else "layer", x_title="depth" if depth else "layer", centre=q.centre,
+                data, series="line", styles=_styles(data), y_title=q.label, row="family",
+                x="depth" if depth else "layer", x_title="depth" if depth else "layer", centre=q.centre,
+                limits=bulk(data.loc[related if related.any() else data.index, "value"], q.centre),
             ),
-            f"compare-{quantity}", data, alt=f"{q.label} by layer and matrix type, a row per family",
+            f"compare-{quantity}", data, of=q.table, alt=f"{q.label} by layer and matrix type, a row per family",
         )  # fmt: skip
-    st.caption(text.DECAY)
+    st.caption(f"Triangles at the edge are values beyond the axis, which holds the descendants. {text.DECAY}")
 
 
 def _line_names(data: pd.DataFrame) -> pd.Series:

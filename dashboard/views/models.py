@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import assemble, parts, queries, state, text
+from dashboard import assemble, parts, queries, sentences, state, text
 from dashboard.parts import meaning
 from dashboard.queries import releases
 from resources.warehouse.summaries.measures import FORGOTTEN
@@ -14,6 +14,7 @@ TITLE = "Models"
 ICON = ":material/inventory_2:"
 ORDER = 90
 URL = "models"
+TABLES = ("models", "coverage", "tensor_changes")
 
 LISTED = "listed"
 """The status filter that is on unless another is picked: every model but the forgotten ones."""
@@ -119,14 +120,18 @@ def _table(models: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-@st.fragment
+@state.fragment
 def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
     st.subheader("One checkpoint", anchor=False)
-    model = state.select("Model", list(models["model_id"]), "model", names=lambda m: text.short(m, 80))
+    first = [*models.loc[models["role"] != "base", "model_id"], *models["model_id"]][:1]  # a base has little to say
+    model = state.select(
+        "Model", list(models["model_id"]), "model", default=next(iter(first), None), names=lambda m: text.short(m, 80)
+    )
     if model is None:
         parts.nothing("No checkpoint fits the filters", "Widen the filters above.")
         return
     row = models[models["model_id"] == model].iloc[0]
+    sentences.about(URL, model)
     left, right = st.columns([2, 3], gap="large")
     with left:
         fields = [c for c in models.columns if c not in ("run_id", "code_version", "materialized_at")]

@@ -71,6 +71,9 @@ def test_words_stay_readable_on_their_colours(theme: str) -> None:
     ink = channels("#31333f" if theme == "#ffffff" else "#fafafa")
     for word in WORDS:
         style = colours.of_verdict(word)
+        if word == "not tested":
+            assert not style
+            continue
         alpha = int(style[-2:], 16) / 255
         mixed = [alpha * c + (1 - alpha) * b for c, b in zip(channels(style[-9:-2]), channels(theme), strict=True)]
         high, low = sorted((luminance(ink), luminance(mixed)), reverse=True)

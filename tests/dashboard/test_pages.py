@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def test_hostile_names_and_values(app: App, hostile: Path, page: str, number: in
             assert "<script" not in text
             assert "<img" not in text
     for element in (*test.markdown, *test.caption, *test.subheader):
-        outside = "".join(_outside_code(str(element.value)))
+        outside = re.sub(r"\\.", "", "".join(_outside_code(str(element.value))))  # what is escaped marks up nothing
         for trace in ("<script", "<img", ":red[shout", "javascript:", "](x"):
             assert trace not in outside
     assert not [e for e in (*test.markdown, *test.caption) if e.allow_html]

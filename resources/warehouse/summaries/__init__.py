@@ -7,6 +7,7 @@ everywhere.
 
 from resources.warehouse.summaries.claims import WORDS, sentences, sentences_on, verdicts
 from resources.warehouse.summaries.comparisons import by_matrix_type, change_of_all_tensors, overall
+from resources.warehouse.summaries.edits import edit_verdicts
 from resources.warehouse.summaries.measures import PRINCIPAL, in_order
 from resources.warehouse.summaries.pair import PairSummary, summarize
 from rotoscale.claims.sentences import EDITS_PAGE, PAIR_PAGE
@@ -19,6 +20,7 @@ __all__ = [
     "PairSummary",
     "by_matrix_type",
     "change_of_all_tensors",
+    "edit_verdicts",
     "in_order",
     "overall",
     "sentences",

@@ -6,7 +6,15 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from resources.warehouse.query import frame
-from resources.warehouse.summaries.measures import ORDER_OF_TYPES, RELATIVE_CHANGE, largest, median, quantile
+from resources.warehouse.summaries.measures import (
+    APART,
+    ORDER_OF_TYPES,
+    RELATIVE_CHANGE,
+    TOGETHER,
+    largest,
+    median,
+    quantile,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +36,10 @@ _SUMMARIES = {
     "ratio_cv": median("ratio_cv"),
     "relative_change": RELATIVE_CHANGE,
     "largest_change": largest("relative_change"),
+    "tau": median("tau"),
+    "with_tau": "count(tau)",
+    "together": f"count(*) FILTER ({TOGETHER})",
+    "apart": f"count(*) FILTER ({APART})",
     "nf": median("nf"),
     "nf_null": median(_NULL),
     "nf_over_null": median("nf_over_null"),
@@ -104,7 +116,9 @@ MATRICES = """
     FULL JOIN (SELECT model_id, base_id, layer, matrix, expert, relative_change, nf, nf_null, nf_null_simulated,
                       nf_over_null, nf_unrelated, formula_error, base_error FROM rotation_statistics)
          USING (model_id, base_id, layer, matrix, expert)
+    LEFT JOIN (SELECT model_id, base_id, layer, matrix, expert, tau, q_together, q_apart FROM agreement)
+         USING (model_id, base_id, layer, matrix, expert)
     LEFT JOIN (SELECT model_id, layer, matrix, expert, frobenius_norm FROM decompositions)
          USING (model_id, layer, matrix, expert)
 """
-"""One row per comparison and matrix: its numbers of scale and rotation, and the base's Frobenius norm."""
+"""One row per comparison and matrix: its numbers of scale, rotation and agreement, and the base's Frobenius norm."""

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rotoscale.multiple import LEVEL, WORTH_SAYING
+
 PRINCIPAL = ("q", "k", "v", "o", "gate", "up", "down")
 """Matrix types as they follow each other in a block."""
 
 ORDER_OF_TYPES = f"list_position({list(PRINCIPAL)!r}, matrix) NULLS LAST, matrix"
 """The same for ORDER BY; an architecture's own words come last, by name."""
+
+TOGETHER = f"(tau > {WORTH_SAYING} AND q_together < {LEVEL})"
+APART = f"(tau < -{WORTH_SAYING} AND q_apart < {LEVEL})"
+"""When a matrix is said to have changed together or apart: `rotoscale.multiple`, as a condition on `agreement`."""
 
 FORGOTTEN = "forgotten"
 """Status of a model whose rows were removed on request: it stays registered and out of every list."""
