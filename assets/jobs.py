@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from assets.groups import model_assets, shared_assets, structural_assets
+from assets.groups import model_assets, structural_assets
 from assets.materializing import models
 
-PUBLISHED = "warehouse"
+PUBLISHED = ("claims", "findings", "warehouse")
 
 jobs = [
     dg.define_asset_job(
@@ -27,8 +27,8 @@ jobs = [
     ),
     dg.define_asset_job(
         "publish",
-        selection=dg.AssetSelection.assets(*shared_assets(), PUBLISHED),
-        description="What is about several models (verdicts, sentences), of those whose evidence changed, and then all "
+        selection=dg.AssetSelection.assets(*PUBLISHED),
+        description="Verdicts and sentences, of those models whose evidence changed, and then all "
         "finished tables as the next DuckDB file, which the dashboard shows at once.",
         tags={"rotoscale/scope": "all"},
     ),

@@ -1,4 +1,4 @@
-"""Two published ways to tell relatives by their weights, written anew from what their papers say; for the stress table.
+"""Two published ways to tell relatives by their weights, written anew from public descriptions of them.
 
 **AWM** (arXiv 2510.06738): a signed permutation of the residual dimensions is found by linear assignment between the
 embeddings' columns, the attention matrices are aligned by it and compared by unbiased linear CKA, which sees no
@@ -8,7 +8,7 @@ rotation inside the heads. A score between 0 and 1, read against a threshold.
 permutation only if the two are related; how near its trace can come by chance is bounded by a large deviation of Haar
 matrices. The same of the queries after that map. A p value.
 
-What the papers leave open, or what we did not find there, is our choice: which matrices (q and k of AWM, the embedding
+What those leave open is our choice: which matrices (q and k of AWM, the embedding
 and q of MDIR), the same layers as our own tests, and the bound below.
 """
 

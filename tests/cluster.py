@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -94,8 +95,23 @@ class Ray:
         for node in reversed(self.nodes):
             kill_all(node)
 
-    def add_worker(self) -> subprocess.Popen[bytes]:
-        return self._start(f"--address=127.0.0.1:{self.port}", "--num-cpus=1")
+    def add_worker(self) -> None:
+        """Start a worker and wait until it has joined; Ray gives a node 30 s, which a busy machine may not keep."""
+        before = self._alive()
+        for _ in range(8):
+            node = self._start(f"--address=127.0.0.1:{self.port}", "--num-cpus=1")
+            while node.poll() is None:
+                if self._alive() > before:
+                    return
+                time.sleep(1)
+            self.nodes.remove(node)
+        raise AssertionError("no worker joins")
+
+    def _alive(self) -> int:
+        """Nodes that the head counts as alive."""
+        with urllib.request.urlopen(f"{self.address}/nodes?view=summary", timeout=60) as answer:
+            nodes = json.load(answer)["data"]["summary"]
+        return sum(node["raylet"].get("state") == "ALIVE" for node in nodes)
 
     def busy(self) -> subprocess.Popen[bytes] | None:
         """A worker that executes a run now."""

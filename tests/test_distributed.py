@@ -35,6 +35,8 @@ def families(tmp_path: Path, checkpoints: Path) -> Path:
 
 def settings(data: Path, families: Path) -> dict[str, str]:
     one = {"OMP_NUM_THREADS": "1", "ROTOSCALE_WORKERS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    # A job of Ray starts `dagster` as the worker's path finds it.
+    one["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return {**os.environ, **one, "ROTOSCALE_DATA": str(data), "ROTOSCALE_FAMILIES": str(families)}
 
 

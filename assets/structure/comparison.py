@@ -82,7 +82,7 @@ def _scale(run: Materialization, rows: dict[str, Rows]) -> dg.MaterializeResult:
         {
             "dagster/row_count": len(scale),
             **scalars.scale(scale, run.base),
-            "by_matrix": plots.table(scale, ["alpha_median", "alpha_least_squares", "ratio_cv", "unexplained"]),
+            "by_matrix": plots.table(scale, ["alpha_median", "ratio_cv", "unexplained"], "alpha_median"),
             "ratio_spectrum": plots.image(plots.ratio_spectra(scale)),
             "rows": run.table_path("scale_statistics"),
             "dashboard": dashboard_link("scale", run.model),
@@ -97,7 +97,7 @@ def _rotation(run: Materialization, rows: dict[str, Rows]) -> dg.MaterializeResu
         {
             "dagster/row_count": len(rotation),
             **scalars.rotation(rotation, run.base),
-            "by_matrix": plots.table(rotation, ["relative_change", "nf", "nf_over_null", "leak"]),
+            "by_matrix": plots.table(rotation, ["relative_change", "nf", "nf_over_null", "leak"], "nf_over_null"),
             "nf_over_null": plots.image(plots.by_layer(rotation, "nf_over_null", "NF over its null", line=1.0)),
             "rows": run.table_path("rotation_statistics"),
             "dashboard": dashboard_link("rotation", run.model),
@@ -113,7 +113,7 @@ def _agreement(run: Materialization, rows: dict[str, Rows]) -> dg.MaterializeRes
             "dagster/row_count": len(found),
             "depth": ", ".join(sorted({row["depth"] for row in found})),
             **scalars.agreement(found, run.base),
-            "by_matrix": plots.table(found, ["tau", "q_together", "share_scale", "share_shared", "share_apart"]),
+            "by_matrix": plots.table(found, ["tau", "q_together", "share_scale", "share_shared", "share_apart"], "tau"),
             "tau": plots.image(plots.by_layer(found, "tau", "left-right agreement tau", line=0.0)),
             "rows": run.table_path("agreement"),
             "dashboard": dashboard_link("rotation", run.model),

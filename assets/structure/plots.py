@@ -18,6 +18,9 @@ ORDER = ("q", "k", "v", "o", "gate", "up", "down")
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 
+_BARS = "▁▂▃▄▅▆▇█"
+_MOST_BARS = 24
+
 
 def by_matrix(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Rows grouped by matrix type, the seven principal ones first."""
@@ -33,13 +36,32 @@ def median(values: Sequence[float | None]) -> float | None:
     return statistics.median(present) if present else None
 
 
-def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> dg.MetadataValue:
-    """Median over layers of some columns, one line per matrix type."""
-    lines = ["| matrix | n | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 2)]
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[str], drawn: str = "") -> dg.MetadataValue:
+    """Median over layers of some columns, one line per matrix type; the column `drawn` also as bars, layer by layer.
+
+    Bars of characters, because Dagster's UI shows Markdown of less than 1,000 characters without a click, and no image
+    is as short as that. All bars have one scale, which stands in the heading.
+    """
+    values = [row[drawn] for row in rows if row[drawn] is not None] if drawn else []
+    bars = [f"{drawn} by layer, {min(values):.3g} to {max(values):.3g}"] if values else []
+    lines = ["| matrix | n | " + " | ".join([*columns, *bars]) + " |", "|" + "---|" * (len(columns) + len(bars) + 2)]
     for matrix, group in by_matrix(rows).items():
         cells = [_number(median([row[column] for row in group])) for column in columns]
+        cells += [_bars(group, drawn, min(values), max(values))] if bars else []
         lines.append(f"| {matrix} | {len(group)} | " + " | ".join(cells) + " |")
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def _bars(rows: Sequence[dict[str, Any]], column: str, low: float, high: float) -> str:
+    """A character for each layer, or for as many layers in a row as keep it short; a dot where there is no value."""
+    by_layer = defaultdict(list)
+    for row in rows:
+        by_layer[row["layer"]].append(row[column])
+    layers = [median(by_layer[layer]) for layer in sorted(by_layer)]
+    width = -(-len(layers) // _MOST_BARS)
+    levels = [median(layers[start : start + width]) for start in range(0, len(layers), width)]
+    step = (high - low) / (len(_BARS) - 1) or 1.0
+    return "".join("·" if level is None else _BARS[round((level - low) / step)] for level in levels)
 
 
 def most_changed(rows: Sequence[dict[str, Any]], most: int = 10) -> dg.MetadataValue:

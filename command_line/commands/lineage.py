@@ -107,7 +107,7 @@ def _locate(space: Workspace, text: str, base: Location | None) -> Location:
 
 
 def _family(space: Workspace, family: str) -> list[Row]:
-    """The stored rows of a family's pairs, after those that were missing were made."""
+    """The stored rows of a family's pairs and of its models with their bases; those that were missing are made."""
     from command_line import show
     from command_line.running import materialize
     from resources.families import pair_key, pairs_of
@@ -116,19 +116,28 @@ def _family(space: Workspace, family: str) -> list[Row]:
     if family not in space.registry.families:
         known = ", ".join(space.registry.families) or "none"
         raise RotoscaleError(f'no family "{family}" is registered; there are: {known}. For two models give both')
-    entries = [entry for entry in space.registry.models.values() if entry.family == family]
-    keys = [pair_key(a.id, b.id) for a, b in pairs_of(entries)]
-    outcome = materialize(space, [entry.id for entry in entries], show.errors(), ["checkpoints"], {"lineage": keys})
+    members = [entry.id for entry in space.registry.models.values() if entry.family == family]
+    entries = space.registry.closure(members)
+    pairs = [(a, b) for a, b in pairs_of(entries) if family in (a.family, b.family)]
+    keys = [pair_key(a.id, b.id) for a, b in pairs]
+    outcome = materialize(space, members, show.errors(), ["checkpoints"], {"lineage": keys})
     for model, reason in outcome.failed.items():
         show.errors().print(f"{model}: {reason}", markup=False, soft_wrap=True)
-    return [row for a, b in pairs_of(entries) for row in space.tables.read("lineage", pair_key(a.id, b.id))]
+    return [row for key in keys for row in space.tables.read("lineage", key)]
 
 
 def _print_pair(console: Console, row: Row) -> None:
-    from command_line import show
-
     console.print(f"{row['model_a']} and {row['model_b']}: {row['verdict']}", style="bold", markup=False)
     console.print(row["reason"], markup=False)
+    if row["p_exact"] is not None or row["p_match"] is not None:
+        _print_tests(console, row)
+    for line in hints(row):
+        console.print(line, markup=False)
+
+
+def _print_tests(console: Console, row: Row) -> None:
+    from command_line import show
+
     p = "the approximation of a tail" if row["approximate"] else "counted among random orders"
     console.print(
         show.table(
@@ -143,8 +152,6 @@ def _print_pair(console: Console, row: Row) -> None:
             caption=f"The smaller p is {p}. p_match is calibrated, not exact: {_control(row)}.",
         )
     )  # fmt: skip
-    for line in hints(row):
-        console.print(line, markup=False)
 
 
 def _control(row: Row) -> str:
@@ -187,7 +194,8 @@ def _print_family(console: Console, family: str, rows: list[Row]) -> None:
                  row["earlier"]]
                 for row in rows
             ],
-            caption="related: shared initialisation. Each p with its control and power: `rotoscale lineage A B`.",
+            caption="related: shared initialisation. Each p with its control and power: `rotoscale lineage A B`. "
+            "Earlier: by heavier tails; of two descendants of a third the less changed one.",
         )
     )  # fmt: skip
     for row in rows:

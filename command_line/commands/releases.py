@@ -63,7 +63,7 @@ def _family(console: Console, book: Book, every: bool) -> None:
     ]
     if asked:
         title = f"{book.family}: what is watched"
-        console.print(show.table(title, ["watched", "relation", "asked", "to its end", "listed", "message"], asked))
+        show.put(console, show.table(title, ["watched", "relation", "asked", "to its end", "listed", "message"], asked))
     else:
         console.print(f"{book.family}: not asked about yet; `rotoscale releases --poll` asks now.")
     order = {"taken": 0, "waiting": 1, "gated": 2, "left": 3}
@@ -76,13 +76,13 @@ def _family(console: Console, book: Book, every: bool) -> None:
     cells = [[_name(row), row["relation"], _time(row["found_at"]), *_decision(row), row["reason"]] for row in listed]
     if cells:
         columns = ["model", "relation", "found", "decision", "state", "why"]
-        console.print(show.table(f"{book.family}: releases", columns, cells))
+        show.put(console, show.table(f"{book.family}: releases", columns, cells))
     reasons = Counter(row["reason"] for row in counted)
     if reasons:
         most = [[reason, count] for reason, count in reasons.most_common(15)]
         caption = "`--all` lists them" + (f"; {len(reasons) - 15} further reasons" if len(reasons) > 15 else "")
         title = f"{book.family}: left, or to be looked into, by reason"
-        console.print(show.table(title, ["why", "releases"], most, caption=caption))
+        show.put(console, show.table(title, ["why", "releases"], most, caption=caption))
 
 
 def _name(row: dict[str, Any]) -> str:

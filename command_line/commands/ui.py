@@ -45,6 +45,8 @@ def ui(port: int, dashboard_port: int) -> None:
     # The servers run in the project's folder, so that relative paths would mean something else to them.
     os.environ["ROTOSCALE_DATA"] = str(space.settings.data)
     os.environ["ROTOSCALE_FAMILIES"] = str(space.settings.families)
+    # Judging what waits reads every table's file once; of thousands of models that takes more than a minute.
+    os.environ.setdefault("DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS", "600")
     addresses.note(space.settings.data, dagster=f"http://127.0.0.1:{port}", dashboard=launch.address(dashboard_port))
     dagster = [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)]
     logs = space.settings.data / "logs"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dashboard import assemble, colours, queries, text
 from dashboard.figures import lines, score, spectrum
@@ -15,8 +15,8 @@ from dashboard.source import Source
 from resources.warehouse.summaries import EDITS_PAGE
 from resources.warehouse.summaries.measures import RELATIVE_CHANGE_TEXT
 
-if TYPE_CHECKING:
-    import pandas as pd
+FIRST_MAP = "relative_change"
+"""What a reader asks first: where did it change?"""
 
 SHOWN_MATRICES = 3
 """Matrices of a model that a report opens: those whose NF over null, then alpha, is furthest from 1."""
@@ -27,22 +27,10 @@ _three = functools.partial(text.number, digits=3)
 _four = functools.partial(text.number, digits=4)
 
 
-def add_model(sheet: Sheet, source: Source, models: pd.DataFrame, model: str, base: str) -> None:
+def add_model(sheet: Sheet, source: Source, model: str, base: str) -> None:
     """Add what there is about one comparison."""
     sheet.heading(f"Compared with {text.short(base, 90)}")
-    both = models[models["model_id"].isin([model, base])]
-    both = both.assign(source=both["source"].map(text.place))
-    number = functools.partial(text.number, digits=0)
-    sheet.table(
-        both,
-        [
-            ("model_id", "Model", None), ("role", "Role", None), ("method", "Method", None),
-            ("source", "Source", None), ("revision", "Revision", None), ("architecture", "Architecture", None),
-            ("dtype", "Format", None), ("n_layers", "Layers", number), ("n_parameters", "Parameters", text.big),
-            ("content_hash", "Content hash", None),
-        ],
-        of="models",
-    )  # fmt: skip
+    add_map(sheet, source, FIRST_MAP, model, base)
     summary = queries.summary(source)
     summary = summary[(summary["model_id"] == model) & (summary["base_id"] == base)]
     sheet.heading("By matrix type, over layers", 3)
@@ -61,7 +49,7 @@ def add_model(sheet: Sheet, source: Source, models: pd.DataFrame, model: str, ba
     _by_type(sheet, source, model, base)
     _bands(sheet, source, model, base)
     sheet.heading("Rotation", 3)
-    for quantity in shown("report", "rotation"):
+    for quantity in (key for key in shown("report", "rotation") if key != FIRST_MAP):
         add_map(sheet, source, quantity, model, base)
     _levels(sheet, source, model, base)
     for layer, matrix in _outstanding(source, model, base):

@@ -6,6 +6,7 @@ tries; a longer one is HubLimitError at once, which says until when. Silence, of
 ends after `SILENCE` seconds; the client then resumes a file a few times.
 
 Both are hooks on the client's own HTTP session, so that they hold for every call and for every tool in this process.
+They do not hold for files that `hf_xet` fetches, which has connections of its own (HF_HUB_DISABLE_XET=1 avoids it).
 """
 
 from __future__ import annotations

@@ -49,11 +49,13 @@ def test_jobs_have_the_names_that_people_look_for() -> None:
         for job in defs.resolve_all_job_defs()
         if not job.name.startswith("__")
     }
-    assert selected == {
+    wanted = {
         "everything_for_one_model": set(model_assets()),
         "structure_only": set(structural_assets()),
-        "publish": {*shared_assets(), "warehouse"},
+        "publish": {"claims", "findings", "warehouse"},
+        "backfill_models": set(model_assets()),
     }
+    assert {name: selected.get(name) for name in wanted} == wanted
     assert all(defs.resolve_job_def(name).description for name in selected)
 
 
@@ -89,7 +91,12 @@ def test_checks_run_with_their_assets(made: tuple[Workspace, dg.ExecuteInProcess
 
 
 CHECKS = sorted(
-    (key for one in (*(defs.asset_checks or []), *(defs.assets or [])) for key in getattr(one, "check_keys", ())),
+    (
+        key
+        for one in (*(defs.asset_checks or []), *(defs.assets or []))
+        for key in getattr(one, "check_keys", ())
+        if key.asset_key.to_user_string() in model_assets()
+    ),
     key=str,
 )
 
@@ -143,3 +150,35 @@ def test_a_check_that_compared_nothing_says_so_in_its_description() -> None:
     ):  # fmt: skip
         assert (found.description or "").startswith("Compared nothing: ")
         assert found.metadata["compared"].value == 0
+
+
+def test_figures_are_short_enough_to_be_shown_without_a_click(
+    made: tuple[Workspace, dg.ExecuteInProcessResult],
+) -> None:
+    """Dagster's UI shows Markdown of less than 1,000 characters as it is, and hides the rest behind a link."""
+    _, result = made
+    shown = {
+        event.asset_key.to_user_string(): str(event.materialization.metadata["by_matrix"].value)
+        for event in result.get_asset_materialization_events()
+        if event.asset_key and "by_matrix" in event.materialization.metadata
+    }
+    for asset in ("scale_statistics", "rotation_statistics", "agreement"):
+        assert len(shown[asset]) < 1000
+        assert "by layer" in shown[asset]
+        assert set("▁▂▃▄▅▆▇█") & set(shown[asset])
+
+
+def test_bars_keep_one_scale_and_stay_short() -> None:
+    from assets.structure.plots import table
+
+    rows = [
+        {"layer": layer, "matrix": matrix, "tau": None if layer == 2 else layer + 10 * (matrix == "k")}
+        for layer in range(4)
+        for matrix in ("q", "k")
+    ]
+    lines = str(table(rows, ["tau"], "tau").value).splitlines()
+    assert "tau by layer, 0 to 13" in lines[0]
+    assert lines[2].endswith("| ▁▂·▃ |")
+    assert lines[3].endswith("| ▆▇·█ |")
+    deep = [{"layer": layer, "matrix": "q", "tau": layer / 100} for layer in range(100)]
+    assert len(str(table(deep, ["tau"], "tau").value).splitlines()[2].split("|")[-2].strip()) == 20
