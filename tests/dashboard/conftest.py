@@ -20,7 +20,7 @@ from dashboard import launch, pages
 from dashboard.source import Source, latest
 from resources.warehouse import TableStore
 from tests import synthetic
-from tests.synthetic import open_store, publish
+from tests.synthetic import TABLES, open_store, publish
 
 PAGES = tuple(page.url for page in pages.discover())
 CHROMIUM = Path("/usr/bin/chromium")
@@ -94,7 +94,7 @@ def _spoil(store: TableStore) -> None:
                   "circuit_screens", "circuit_faithfulness", "faithfulness_curves", "component_masks",
                   "cross_model_patching", "circuit_overlap", "attention_knockouts", "claims", "control_draws",
                   "control_tests", "recovered_gain", "equivalence", "degeneration", "divergence",
-                  "temperature_test"):  # fmt: skip
+                  "temperature_test", "agreement"):  # fmt: skip
         for key in store.models(table):
             rows = store.read(table, key)
             for i, row in enumerate(rows):
@@ -112,7 +112,7 @@ def _spoil(store: TableStore) -> None:
                         "applicability",
                         "statistic",
                         "verdict",
-                    ):
+                    ) and (column not in TABLES[table].key):
                         row[column] = HOSTILE[(i + j) % len(HOSTILE)] if i % 2 else None
             store.write(table, key, rows, run_id="../../<b>&run", code_version="<i>")
 
