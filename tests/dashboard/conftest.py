@@ -92,7 +92,8 @@ def _spoil(store: TableStore) -> None:
                   "attention_temperature", "representation_similarity", "decompositions", "tensor_changes",
                   "edited_checkpoints", "generations", "coverage", "circuit_heads", "circuit_edges", "followed_edges",
                   "circuit_screens", "circuit_faithfulness", "faithfulness_curves", "component_masks",
-                  "cross_model_patching", "circuit_overlap", "attention_knockouts", "claims"):  # fmt: skip
+                  "cross_model_patching", "circuit_overlap", "attention_knockouts", "claims", "lineage",
+                  "descendant_relations", "straight_lines", "feature_linearity"):  # fmt: skip
         for key in store.models(table):
             rows = store.read(table, key)
             for i, row in enumerate(rows):
