@@ -133,9 +133,9 @@ def line_sentence(members: pd.DataFrame, lines: pd.DataFrame) -> str:
     for some, of in ((found[~apart], "between relatives"), (found[apart], "to an unrelated model")):
         if len(some):
             with_one, tasks = int(some["tasks_with_barrier"].sum()), int(some["tasks"].sum())
-            parts.append(f"{of} in {with_one} of {tasks} (lines times tasks)")
+            parts.append(f"in {with_one} of {tasks} tasks {of}")
     words = " and ".join(parts)
-    return f"Halfway along the straight line the loss lies above its chord, with its 95 % interval, {words}."
+    return f"Halfway along straight lines the loss lies above the chord {words} (by chance alone in 2.5 %)."
 
 
 def _tested(found: dict[str, Any] | None) -> str:

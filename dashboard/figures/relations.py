@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dashboard import colours, text
 from dashboard.figures.frame import Chart, across, axis_of, beside, framed, heading, layer_axis, plain
-from dashboard.relation_frames import Node, between, p_words, smallest_p
+from dashboard.relation_frames import Node, between
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ VERDICTS = {"related": "#009E73", "unrelated": "#D55E00", "undecided": "#E69F00"
 _CODES = {"related": 0, "unrelated": 1, "undecided": 2}
 
 
-def verdicts(lineage: pd.DataFrame, models: Sequence[str]) -> Chart:
+def verdicts(lineage: pd.DataFrame, models: Sequence[str], theme: str) -> Chart:
     """Models by models: the verdict on every two of them as a coloured word, its p values on hovering."""
     rows, columns = list(models[1:]), list(models[:-1])
     z: list[list[int | None]] = []
@@ -35,7 +35,8 @@ def verdicts(lineage: pd.DataFrame, models: Sequence[str]) -> Chart:
     chart = Chart(
         {
             "type": "heatmap", "x": list(range(len(columns))), "y": list(range(len(rows))), "z": z, "text": words,
-            "texttemplate": "%{text}", "textfont": {"size": 12}, "customdata": hover, "zmin": -0.5, "zmax": 2.5,
+            "texttemplate": "%{text}", "textfont": {"size": 12, "color": colours.ink(theme)},
+            "customdata": hover, "zmin": -0.5, "zmax": 2.5,
             "hovertemplate": "%{customdata}<extra></extra>", "colorscale": scale, "showscale": False,
             "opacity": 0.55, "xgap": 2, "ygap": 2, "hoverongaps": False,
         }
@@ -176,7 +177,8 @@ def losses(data: pd.DataFrame) -> Chart:
                 "hovertemplate": f"{text.label(task)}<br>t = %{{x}}: %{{y:.4g}} nats<extra></extra>",
             }
         )  # fmt: skip
-    return framed(chart, 60 + 210 * rows, left=58)
+    framed(chart, 90 + 210 * rows, left=58)
+    return chart.arrange(margin={"t": 64}, legend={"y": 1.0, "yref": "container", "yanchor": "top"})
 
 
 def linearity(data: pd.DataFrame, apart: set[str]) -> Chart:
@@ -206,6 +208,3 @@ def linearity(data: pd.DataFrame, apart: set[str]) -> Chart:
         yaxis={"title": {"text": "error"}, "rangemode": "tozero"},
     )
     return framed(chart, 340 + 20 * -(-len(pairs) // 3))
-
-
-__all__ = ["VERDICTS", "linearity", "losses", "p_words", "smallest_p", "tree", "verdicts"]

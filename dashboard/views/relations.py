@@ -53,7 +53,10 @@ def _lineage(members: pd.DataFrame, lineage: pd.DataFrame, pairs: pd.DataFrame) 
     else:
         models = [model for model in members["model_id"] if model in set(lineage["model_a"]) | set(lineage["model_b"])]
         parts.figure(
-            relations.verdicts(lineage, models), "lineage", lineage, alt="Verdict on every two models of the family"
+            relations.verdicts(lineage, models, parts.theme()),
+            "lineage",
+            lineage,
+            alt="Verdict on every two models of the family",
         )
         st.caption(
             "Related means a shared initialisation: one descends from the other, both from a third, or one seed "

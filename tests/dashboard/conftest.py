@@ -94,11 +94,12 @@ def _spoil(store: TableStore) -> None:
                   "circuit_screens", "circuit_faithfulness", "faithfulness_curves", "component_masks",
                   "cross_model_patching", "circuit_overlap", "attention_knockouts", "claims", "lineage",
                   "descendant_relations", "straight_lines", "feature_linearity"):  # fmt: skip
+        place = store.definition(table).key
         for key in store.models(table):
             rows = store.read(table, key)
             for i, row in enumerate(rows):
                 for j, (column, value) in enumerate(row.items()):
-                    if isinstance(value, float) and (i + j) % 3 == 0:
+                    if isinstance(value, float) and (i + j) % 3 == 0 and column not in place:
                         row[column] = strange[(i + j) % 4]
                     elif isinstance(value, list) and value and isinstance(value[0], float):
                         value[: len(value) // 3] = [strange[k % 4] for k in range(len(value) // 3)]

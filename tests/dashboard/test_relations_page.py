@@ -23,7 +23,7 @@ def test_the_page_opens_with_what_was_found(app: App, small: Path) -> None:
     said = words(test)
     assert "Of 21 pairs of models 15 related and 6 unrelated. None of them contradicts the family file." in said
     assert "`demo-math` and `demo-math-lora`: cosine 0.40" in said
-    assert "between relatives in 0 of 45 (lines times tasks) and to an unrelated model in 3 of 3" in said
+    assert "above the chord in 0 of 45 tasks between relatives and in 3 of 3 tasks to an unrelated model" in said
 
 
 def test_verdicts_stand_below_the_diagonal_and_the_tree_is_connected(app: App, small: Path) -> None:
@@ -35,7 +35,7 @@ def test_verdicts_stand_below_the_diagonal_and_the_tree_is_connected(app: App, s
     assert sum(trace["mode"] == "lines" for trace in tree["data"]) == 5  # one to each descendant, none to the stranger
     labels = [label for trace in tree["data"] for label in trace.get("text", [])]
     assert any("demo-scratch" in label and "unrelated, p = " in label for label in labels)
-    assert any("demo-math<" in label and "related, p < 1e-299" in label for label in labels)
+    assert any("demo-math<" in label and "related, p &lt; 1e-299" in label for label in labels)
 
 
 def test_the_choices_stand_in_the_address(app: App, small: Path) -> None:
