@@ -50,6 +50,7 @@ def forget(space: Workspace, model_id: str, run_id: str = "forget") -> Forgotten
         shutil.rmtree(folder, ignore_errors=True)
     stored = [table for table in space.tables.contract if space.tables.path(table, model_id).exists()]
     space.tables.remove(model_id, [table for table in stored if table != "models"])
+    _forget_pairs(space, model_id)
     provenance = ("run_id", "code_version", "materialized_at")
     known = {name: value for name, value in rows[0].items() if name not in provenance}
     space.tables.write(
@@ -60,6 +61,15 @@ def forget(space: Workspace, model_id: str, run_id: str = "forget") -> Forgotten
         code_version=rows[0]["code_version"],
     )
     return Forgotten(len(stored) - 1, len(factors), len(edits))
+
+
+def _forget_pairs(space: Workspace, model_id: str) -> None:
+    """Remove the rows on pairs of which this model is one."""
+    for name, table in space.tables.contract.items():
+        if {"model_a", "model_b"} <= set(table.key):
+            for pair in space.tables.models(name):
+                if any(model_id in (row["model_a"], row["model_b"]) for row in space.tables.read(name, pair)):
+                    space.tables.remove(pair, [name])
 
 
 def _compared_with(space: Workspace, model_id: str) -> list[str]:

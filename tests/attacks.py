@@ -44,11 +44,11 @@ class Weights:
         return self.each(torch.clone)
 
 
-def load(folder: Path) -> Weights:
-    """A checkpoint's weights; an adapter merged into its base."""
+def load(folder: Path, base: Path | None = None) -> Weights:
+    """A checkpoint's weights; an adapter's merged into its base."""
     from resources.checkpoints import open_checkpoint
 
-    checkpoint = open_checkpoint(folder)
+    checkpoint = open_checkpoint(folder, base=base)
     found: State = {}
     for name in checkpoint.others():
         found[name if name == "lm_head.weight" else f"model.{name}"] = checkpoint.read_other(name).float()

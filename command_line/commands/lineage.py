@@ -107,7 +107,7 @@ def _locate(space: Workspace, text: str, base: Location | None) -> Location:
 
 
 def _family(space: Workspace, family: str) -> list[Row]:
-    """The stored rows of a family's pairs, after those that were missing were made."""
+    """The stored rows of a family's pairs and of its models with their bases; those that were missing are made."""
     from command_line import show
     from command_line.running import materialize
     from resources.families import pair_key, pairs_of
@@ -116,11 +116,13 @@ def _family(space: Workspace, family: str) -> list[Row]:
     if family not in space.registry.families:
         known = ", ".join(space.registry.families) or "none"
         raise RotoscaleError(f'no family "{family}" is registered; there are: {known}. For two models give both')
-    entries = [entry for entry in space.registry.models.values() if entry.family == family]
-    outcome = materialize(space, [entry.id for entry in entries], show.errors(), ["checkpoints"], ["lineage"])
+    members = [entry.id for entry in space.registry.models.values() if entry.family == family]
+    entries = space.registry.closure(members)
+    outcome = materialize(space, members, show.errors(), ["checkpoints"], ["lineage"])
     for model, reason in outcome.failed.items():
         show.errors().print(f"{model}: {reason}", markup=False, soft_wrap=True)
-    return [row for a, b in pairs_of(entries) for row in space.tables.read("lineage", pair_key(a.id, b.id))]
+    pairs = [(a, b) for a, b in pairs_of(entries) if family in (a.family, b.family)]
+    return [row for a, b in pairs for row in space.tables.read("lineage", pair_key(a.id, b.id))]
 
 
 def _print_pair(console: Console, row: Row) -> None:

@@ -19,9 +19,20 @@ def pair_key(first: str, second: str) -> str:
 
 
 def pairs_of(entries: Iterable[ModelEntry]) -> Iterator[tuple[ModelEntry, ModelEntry]]:
-    """Every two models of one family; of each pair the base comes first, else the order is that of their ids."""
+    """Every two models of one family, and each model with what it is compared with in another family.
+
+    A base comes before another model, else the order is that of the ids.
+    """
+    known = {entry.id: entry for entry in entries}
     by_family: dict[str, list[ModelEntry]] = {}
-    for entry in entries:
+    for entry in known.values():
         by_family.setdefault(entry.family, []).append(entry)
     for members in by_family.values():
-        yield from combinations(sorted(members, key=lambda one: (one.role != "base", one.id)), 2)
+        yield from combinations(sorted(members, key=_place), 2)
+    for entry in known.values():
+        others = (known[name] for name in entry.dependencies if name in known)
+        yield from ((other, entry) for other in others if other.family != entry.family)
+
+
+def _place(entry: ModelEntry) -> tuple[bool, str]:
+    return entry.role != "base", entry.id

@@ -14,10 +14,13 @@ def excess_kurtosis(W: torch.Tensor) -> float | None:
     Horwitz et al. (arXiv 2405.18432) find it to fall from a model to what is fine-tuned from it. docs/methods.md,
     section 5.
     """
-    X = W.double()
-    X = X - X.mean()
-    second = float(X.square().mean())
-    return float(X.pow(4).mean()) / second**2 - 3 if second > 0 else None
+    mean = W.mean(dtype=torch.float64)
+    second = fourth = 0.0
+    for block in W.split(1024):  # in parts, so that one matrix in memory stays one
+        squares = (block.double() - mean).square()
+        second += float(squares.sum())
+        fourth += float(squares.square().sum())
+    return W.numel() * fourth / second**2 - 3 if second > 0 else None
 
 
 def heavier(a: list[float | None], b: list[float | None]) -> tuple[int, int]:

@@ -1,6 +1,6 @@
-"""The verdict on a pair: the rules, in one place. They were written down before the numbers were looked at.
+"""The verdict on a pair: the rules, in one place, written down before the numbers were looked at.
 
-docs/methods.md, section 5, has them in words. A changed rule gets another version.
+docs/methods.md, section 5, has them in words, and what changed since version 1. A changed rule gets another version.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rotoscale.lineage.result import RELATED, UNDECIDED, UNRELATED
 
-RULE_VERSION = "1"
+RULE_VERSION = "2"
 
 CERTAIN = 1e-6
 """A test below this says related."""
@@ -18,7 +18,7 @@ CERTAIN = 1e-6
 NOTHING = 0.01
 """Two tests whose smaller p, doubled, is at least this have shown nothing."""
 
-CONTROL_LEVEL = 0.01
+CONTROL_LEVEL = 1e-4
 """A control says that p_match means nothing here if its smallest p, times their number, is below this."""
 
 

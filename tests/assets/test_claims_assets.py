@@ -80,7 +80,7 @@ def test_verdicts_and_sentences_of_every_descendant_and_its_family(space: Worksp
 
 def test_only_what_changed_is_judged_again(space: Workspace) -> None:
     made(space)
-    assert not any(is_waiting(space, asset) for asset in shared_assets().values())
+    assert not any(is_waiting(space, shared_assets()[name]) for name in ("claims", "findings"))
     write(space, "evaluation_contrasts", "tuned", [contrast("tuned", -0.2)], version="2")
     assert [pending_keys(space, shared_assets()[name]) for name in ("claims", "findings")] == [["tuned"]] * 2
     made(space)

@@ -12,6 +12,7 @@ from assets.freshness import is_waiting, pending_keys
 from assets.groups import open_workspace, shared_assets
 from assets.relations.group import pairs
 from resources.families import pair_key
+from resources.forgetting import forget
 from resources.settings import load_settings
 from resources.workspace import Workspace
 from tests.attacks import load, permuted_neurons, save
@@ -130,6 +131,13 @@ def test_claims_read_the_table(space: Workspace) -> None:
     assert materialize(space.settings.data, space.settings.families, None, "claims").success
     (hc8,) = [row for row in space.tables.read("claims", "tuned") if row["claim"] == "HC8"]
     assert (hc8["verdict"], "no unrelated model" in hc8["reason"]) == ("not tested", True)
+
+
+def test_a_model_that_is_forgotten_leaves_no_pair(space: Workspace) -> None:
+    made(space)
+    forget(space, "unrelated")
+    assert space.tables.models("lineage") == [pair_key("base", "tuned")]
+    assert not is_waiting(space, ASSET)
 
 
 def test_the_name_of_a_pair_is_a_folder_s_and_the_same_both_ways() -> None:

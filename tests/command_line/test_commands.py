@@ -155,7 +155,7 @@ def test_run_families_and_doctor(tmp_path: Path, families: Path) -> None:
     assert listed.stdout.count("not started") == 3
     first = rotoscale("run", data=data, families=families)
     assert first.returncode == 0, first.stderr
-    assert "does not descend" in first.stdout  # the unrelated model
+    assert "Lineage: unrelated." in first.stdout
     assert "3 models brought up to date" in first.stdout
     again = rotoscale("run", data=data, families=families)
     assert "0 models brought up to date, 3 already were" in again.stdout

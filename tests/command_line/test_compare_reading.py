@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from command_line.commands.compare import compare
 from resources.warehouse import read
 from resources.warehouse.pair_rows import pair_sentences, read_pair_rows
+from tests.attacks import load, permuted_heads, permuted_neurons, rescaled
 
 Change = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
@@ -61,9 +62,14 @@ KNOWN: dict[str, tuple[Change, list[str], list[str]]] = {
         ["changed by 0.01 %", "In none of 21 matrices"],
         ["changed together in", "unchanged", "identical in both"],
     ),
+    "permuted": (
+        lambda W, g: W,  # by `reordered`
+        ["nothing in common", "Lineage: related.", "in another order than the neurons stand in"],
+        ["changed together in", "not tested"],
+    ),
     "unrelated": (
         lambda W, g: noise(W, g, 1.0),
-        ["nothing in common", "does not descend"],
+        ["nothing in common", "Lineage: unrelated.", "half-and-half"],
         ["changed together in", "One factor per matrix"],
     ),
 }
@@ -88,6 +94,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> dic
         generator = torch.Generator().manual_seed(number)
         principal = {key: W for key, W in tensors.items() if "_proj" in key}
         moved = {key: change(W.double(), generator).float() for key, W in principal.items()}
+        if name == "permuted":
+            moved = reordered(checkpoints / "base", principal)
         write(folder / name, checkpoints / "base", tensors | moved)
         json_file = folder / f"{name}.json"
         environment = {"ROTOSCALE_DATA": str(folder / "data"), "COLUMNS": "300", "DAGSTER_HOME": ""}
@@ -100,6 +108,12 @@ def compared(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> dic
             sentences = pair_sentences(read_pair_rows(connection, *pair))
         found[name] = Compared(" ".join(result.output.split()), sentences, rows)
     return found
+
+
+def reordered(base: Path, principal: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same model with its neurons and heads in another order, rescaled."""
+    weights = rescaled(permuted_heads(permuted_neurons(load(base))))
+    return {key: weights.state[key] for key in principal}
 
 
 def write(folder: Path, like: Path, tensors: dict[str, torch.Tensor]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -86,8 +86,18 @@ def test_scaled_with_noise_is_not_merely_scaled() -> None:
 
 def test_unrelated() -> None:
     text = reading(lambda generator, W: gaussian(generator, *W.shape))
-    assert "does not descend from that base" in text
+    assert "as they are stored, have nothing in common" in text
+    assert "was not tested; `rotoscale lineage` tests it" in text
     assert "changed together" not in text
+
+
+def test_what_looks_unrelated_has_the_verdict_of_lineage() -> None:
+    found = replace(summarise([]), matrices=4, changed=4, cosine=0.003)
+    assert found.looks_unrelated
+    text = " ".join(read_pair(replace(found, lineage="related", lineage_reason="The neurons say so.")))
+    assert "Lineage: related. The neurons say so." in text
+    assert "not tested" not in text
+    assert not replace(found, cosine=0.2).looks_unrelated
 
 
 def test_a_change_no_larger_than_rounding() -> None:
