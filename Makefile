@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help setup setup-test demo test lint ui clean
+.PHONY: help setup setup-test demo test test-slow lint docs ui clean
 
 help:
 	@echo "make demo   set up, then take the shipped model family from checkpoints to the published tables"
-	@echo "make test   set up, then lint, type-check and test"
+	@echo "make test   set up, then lint, type-check, build the documents and test"
+	@echo "make test-slow  the tests that start servers and wait for them, one at a time"
 	@echo "make ui     set up, then start the Dagster UI and the dashboard"
+	@echo "make docs   set up, then build the documentation into build/site, to be opened in a browser"
 	@echo "make setup  only make .venv with the rotoscale command in it"
 
 setup: $(VENV)/.installed
@@ -23,7 +25,7 @@ $(VENV)/.installed: pyproject.toml
 setup-test: $(VENV)/.installed-test
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
 	@sh scripts/install_browser.sh
 	@touch $@
 
@@ -38,8 +40,15 @@ lint: setup-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy rotoscale resources assets command_line dashboard demo
 
+docs: setup-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Open build/site/index.html"
+
 test: lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 15
+
+test-slow: setup-test
+	$(BIN)/python -m pytest -m slow --durations 0
 
 clean:
 	rm -rf $(VENV) data screenshots .pytest_cache .ruff_cache .mypy_cache

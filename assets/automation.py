@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Set
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 
 import dagster as dg
@@ -16,6 +16,8 @@ from dagster._core.definitions.events import AssetKeyPartitionKey
 
 from assets.freshness import is_waiting, pending
 from assets.groups import SETTINGS_GROUP, model_assets, open_workspace, shared_assets
+from assets.publishing import is_published
+from assets.trying import held
 from resources.settings import load_settings
 from rotoscale.errors import RotoscaleError
 
@@ -42,6 +44,24 @@ class OutOfDate(dg.AutomationCondition):
         return dg.AutomationResult(context, subset)
 
 
+class WaitIsOver(dg.AutomationCondition):
+    """True for the partitions of models that waited for the Hub or for their base, once it may be asked again."""
+
+    @property
+    def name(self) -> str:
+        """How the UI names the condition."""
+        return "wait_is_over"
+
+    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
+        """The candidates among the models whose time has come."""
+        view, key = context.asset_graph_view, context.key
+        known = _wait_is_over(view.effective_dt) & set(context.candidate_subset.expensively_compute_partition_keys())
+        subset = view.get_asset_subset_from_asset_partitions(
+            key, {AssetKeyPartitionKey(key, partition) for partition in known}
+        )
+        return dg.AutomationResult(context, subset)
+
+
 class PendingKeys(dg.AutomationCondition):
     """True while a shared asset has rows that are missing or out of date, or that should go."""
 
@@ -61,7 +81,7 @@ class PendingKeys(dg.AutomationCondition):
 
 
 class Unpublished(dg.AutomationCondition):
-    """True while there are finished tables that the published file does not hold."""
+    """True while there are finished tables, or failures, that the published file does not hold."""
 
     @property
     def name(self) -> str:
@@ -71,22 +91,39 @@ class Unpublished(dg.AutomationCondition):
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
         """The whole asset, or nothing."""
         space = open_workspace(load_settings())
-        is_new = any(space.tables.files(table) for table in space.tables.contract) and not space.published_is_current()
+        is_new = any(space.tables.files(table) for table in space.tables.contract) and not is_published(space)
         return dg.AutomationResult(context, context.candidate_subset if is_new else context.get_empty_subset())
 
 
 @lru_cache(maxsize=1)
 def _waiting(tick: datetime) -> dict[str, Set[str]]:
-    """Models that wait, by asset; judged once per tick. Files that changed are not hashed here: they wait too."""
+    """Models that wait and are not given up, by asset; judged once per tick.
+
+    Files that changed are not hashed here: they wait too.
+    """
     found: dict[str, set[str]] = {name: set() for name in model_assets()}
     try:
         space = open_workspace(load_settings())
         for entry in space.wanted():
-            for asset in pending(space, entry.id, read=False):
-                found[asset].add(entry.id)
+            waiting = pending(space, entry.id, read=False)
+            given_up = held(space, entry, waiting)
+            for asset in waiting:
+                if asset not in given_up:
+                    found[asset].add(entry.id)
     except RotoscaleError:
         return {}  # a family file with a typo: the sensor of registered models reports it
     return dict(found)
+
+
+@lru_cache(maxsize=1)
+def _wait_is_over(tick: datetime) -> Set[str]:
+    """Models that waited for the Hub and may be fetched now, and what is compared with them; judged once per tick."""
+    try:
+        space = open_workspace(load_settings())
+        over = {entry.id for entry in space.registry.models.values() if space.wait_is_over(entry.id, datetime.now(UTC))}
+        return {entry.id for entry in space.wanted() if over.intersection((entry.id, *entry.dependencies))}
+    except RotoscaleError:
+        return set()
 
 
 _SETTINGS = dg.AssetSelection.groups(SETTINGS_GROUP, include_sources=True)
@@ -96,12 +133,12 @@ _SETTINGS = dg.AssetSelection.groups(SETTINGS_GROUP, include_sources=True)
 def fill_out_of_date() -> dg.AutomationCondition:
     """For assets with a partition per model: fill what is out of date, once what it needs is there or on its way.
 
-    What failed is not tried again by itself.
+    What failed is not tried again by itself, but for a model that the Hub wanted to be asked for later.
     """
     return (
         OutOfDate()
         & ~dg.AutomationCondition.in_progress()
-        & ~dg.AutomationCondition.execution_failed()
+        & (~dg.AutomationCondition.execution_failed() | WaitIsOver())
         & ~dg.AutomationCondition.any_deps_missing().ignore(_SETTINGS)
         & ~dg.AutomationCondition.any_deps_in_progress()
     )
@@ -122,11 +159,21 @@ def publish_what_is_new() -> dg.AutomationCondition:
     return Unpublished() & ~dg.AutomationCondition.in_progress() & ~dg.AutomationCondition.execution_failed()
 
 
-automation_sensor = dg.AutomationConditionSensorDefinition(
-    "fill_out_of_date",
-    target=dg.AssetSelection.all(),
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    minimum_interval_seconds=30,
-    use_user_code_server=True,
-    emit_backfills=False,
-)
+def automation_sensors() -> list[dg.AutomationConditionSensorDefinition]:
+    """What fills the models, which may be left to the nights, and what goes on from there, which never is."""
+    models = dg.AssetSelection.assets(*model_assets())
+    return [
+        _sensor("fill_out_of_date", models, running=load_settings().fill == "always"),
+        _sensor("publish_what_is_new", dg.AssetSelection.all() - models, running=True),
+    ]
+
+
+def _sensor(name: str, target: dg.AssetSelection, *, running: bool) -> dg.AutomationConditionSensorDefinition:
+    return dg.AutomationConditionSensorDefinition(
+        name,
+        target=target,
+        default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
+        minimum_interval_seconds=30,
+        use_user_code_server=True,
+        emit_backfills=False,
+    )

@@ -7,7 +7,7 @@ Content counts, not file times: a copied or touched checkpoint recomputes nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from assets.groups import Asset, SharedAsset, model_assets, tables_of
 from resources.families import ModelEntry
@@ -62,10 +62,15 @@ def shared_fingerprint(space: Workspace, asset: SharedAsset, key: str) -> str:
     return fingerprint(asset.name, asset.version, key, asset.inputs(space, key))
 
 
-def pending_keys(space: Workspace, asset: SharedAsset) -> list[str]:
-    """Keys of a shared asset whose rows are missing or out of date. One that cannot be judged yet is left out."""
+def pending_keys(space: Workspace, asset: SharedAsset, only: Collection[str] | None = None) -> list[str]:
+    """Keys of a shared asset whose rows are missing or out of date, of `only` where given.
+
+    One that cannot be judged yet is left out.
+    """
     waiting = []
     for key in asset.keys(space):
+        if only is not None and key not in only:
+            continue
         try:
             wanted = shared_fingerprint(space, asset, key)
         except RotoscaleError:
@@ -81,8 +86,10 @@ def obsolete_keys(space: Workspace, asset: SharedAsset) -> list[str]:
     return sorted({key for table in tables_of(asset.name) for key in space.tables.models(table)} - wanted)
 
 
-def is_waiting(space: Workspace, asset: SharedAsset) -> bool:
-    """Whether a shared asset has anything to do: rows to make, or rows to remove."""
+def is_waiting(space: Workspace, asset: SharedAsset, only: Collection[str] | None = None) -> bool:
+    """Whether a shared asset has anything to do: rows to make, or rows to remove; of the keys `only` where given."""
+    if only is not None:
+        return bool(pending_keys(space, asset, only))
     return bool(pending_keys(space, asset) or obsolete_keys(space, asset))
 
 

@@ -90,12 +90,16 @@ class SharedAsset:
 
 @dataclass(frozen=True)
 class Group:
-    """One asset group: its assets, and the tables that they fill."""
+    """One asset group: its assets, and the tables that they fill.
+
+    others: Dagster assets that fill tables and know by themselves when to.
+    """
 
     name: str
     assets: tuple[Asset, ...] = ()
     tables: tuple[Table, ...] = ()
     shared: tuple[SharedAsset, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 @cache

@@ -14,9 +14,11 @@ from urllib.parse import quote
 import dagster as dg
 
 from assets.automation import fill_out_of_date
+from assets.downloads import make_room
 from assets.freshness import asset_fingerprint
-from assets.groups import SETTINGS_GROUP, Asset, model_assets, open_workspace, tables_of
+from assets.groups import SETTINGS_GROUP, Asset, contract, model_assets, open_workspace, tables_of
 from assets.models.catalogue import ensure_catalogued
+from assets.trying import failure, trying
 from resources import progress
 from resources.families import ModelEntry
 from resources.settings import load_settings
@@ -43,12 +45,19 @@ class WorkspaceResource(dg.ConfigurableResource):
     def open(self) -> Workspace:
         """The workspace that this process works in."""
         given = {"data": self.data, "families": self.families}
-        return open_workspace(load_settings(**{name: folder for name, folder in given.items() if folder}))
+        space = open_workspace(load_settings(**{name: folder for name, folder in given.items() if folder}))
+        space.make_room = lambda bytes_wanted: make_room(space, bytes_wanted)
+        return space
+
+
+OWNERS = ("team:model-analysis",)
+"""Whom Dagster's catalogue names; change it to who looks after this instance."""
 
 
 def spec(name: str, group: str, text: str, *kinds: str) -> dg.AssetSpec:
     """The declared asset `name` as Dagster takes it, with the rule by which the automation fills it."""
     asset = model_assets()[name]
+    runs = "reads-weights" if asset.structural else "runs-the-model"
     return dg.AssetSpec(
         name,
         deps=[*asset.after, *([asset.settings_from] if asset.settings_from else [])],
@@ -57,8 +66,38 @@ def spec(name: str, group: str, text: str, *kinds: str) -> dg.AssetSpec:
         code_version=asset.version,
         partitions_def=models,
         automation_condition=fill_out_of_date(),
-        description=text,
+        description=described(name, text),
+        metadata=column_schemas(name),
+        owners=OWNERS,
+        tags={"rotoscale/scope": "model", "rotoscale/work": runs},
     )
+
+
+def described(name: str, text: str) -> str:
+    """What an asset is for, then each table that it fills."""
+    filled = [f"- `{table}`: {contract()[table].text}" for table in tables_of(name)]
+    return "\n".join([text, "", "Fills, one Parquet file for each key:", "", *filled])
+
+
+def column_schemas(name: str) -> dict[str, dg.TableSchema]:
+    """The columns of an asset's tables with the dashboard's texts; those of its main table as Dagster knows them."""
+    schemas = {
+        table: dg.TableSchema(
+            columns=[
+                dg.TableColumn(
+                    column.name,
+                    type=column.type,
+                    description=column.text,
+                    constraints=dg.TableColumnConstraints(nullable=column.name not in contract()[table].key),
+                )
+                for column in contract()[table].columns
+            ]
+        )
+        for table in tables_of(name)
+    }
+    main = name if name in schemas else next(iter(schemas))
+    others = {f"columns_of_{table}": schema for table, schema in schemas.items() if table != main}
+    return {"dagster/column_schema": schemas[main], **others}
 
 
 def settings_specs() -> list[dg.AssetSpec]:
@@ -98,6 +137,11 @@ class Materialization:
     def model(self) -> str:
         """The model's id, which is the partition key."""
         return self.entry.id
+
+    @property
+    def base(self) -> str:
+        """The model's own base; of a base, itself."""
+        return self.entry.base or self.entry.id
 
     @cached_property
     def assets(self) -> list[str]:
@@ -162,16 +206,25 @@ def materializing(
 
     Models whose weights are read are catalogued first: the automation may start a descendant's run before its base's.
     """
+    space, entry = model_of_run(context, workspace)
+    chosen = {key.to_user_string() for key in context.selected_asset_keys}
+    with (
+        trying(context, space, entry, [name for name in assets if name in chosen]),
+        progress.logging_to(context.log.info),
+    ):
+        declared: list[Asset] = [model_assets()[name] for name in assets]
+        for model in dict.fromkeys(model for asset in declared for model in (entry.id, *asset.reads(entry))):
+            ensure_catalogued(space, model, context.run_id)
+        yield Materialization(
+            context, space, entry, {asset.name: asset_fingerprint(space, entry, asset) for asset in declared}
+        )
+
+
+def model_of_run(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> tuple[Workspace, ModelEntry]:
+    """The workspace, and the registered model that is this run's partition; raises Failure where there is none."""
     try:
         space = workspace.open()
-        entry = space.registry.model(context.partition_key)
-        with progress.logging_to(context.log.info):
-            declared: list[Asset] = [model_assets()[name] for name in assets]
-            for model in dict.fromkeys(model for asset in declared for model in (entry.id, *asset.reads(entry))):
-                ensure_catalogued(space, model, context.run_id)
-            yield Materialization(
-                context, space, entry, {asset.name: asset_fingerprint(space, entry, asset) for asset in declared}
-            )
+        return space, space.registry.model(context.partition_key)
     except RotoscaleError as error:
         raise failure(error) from error
 
@@ -180,8 +233,3 @@ def dashboard_link(page: str, model_id: str) -> dg.MetadataValue:
     """Where the dashboard that `rotoscale ui` starts shows this model."""
     address = os.environ.get("ROTOSCALE_DASHBOARD_URL", "http://127.0.0.1:8501")
     return dg.MetadataValue.url(f"{address}/{page}?model={quote(model_id)}")
-
-
-def failure(error: RotoscaleError) -> dg.Failure:
-    """An error about the user's input as Dagster shows it: the sentence itself, and no retries."""
-    return dg.Failure(description=str(error), allow_retries=False)

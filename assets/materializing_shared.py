@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +13,18 @@ import dagster as dg
 from assets.automation import fill_pending_keys
 from assets.freshness import obsolete_keys, pending_keys, shared_fingerprint
 from assets.groups import SharedAsset, model_assets, shared_assets, tables_of
-from assets.materializing import WorkspaceResource, failure
+from assets.materializing import OWNERS, WorkspaceResource, column_schemas, described
+from assets.trying import failure
 from resources import progress
 from resources.workspace import Workspace, fingerprint
 from rotoscale.errors import RotoscaleError
+
+_ONLY_TAG = "rotoscale/keys"
+
+
+def only_tag(keys: Sequence[str] | None) -> dict[str, str]:
+    """Tags of a run that makes the rows of these keys alone; None means all that are out of date."""
+    return {} if keys is None else {_ONLY_TAG: json.dumps(list(keys))}
 
 
 def shared_spec(name: str, group: str, text: str, *kinds: str) -> dg.AssetSpec:
@@ -31,7 +40,10 @@ def shared_spec(name: str, group: str, text: str, *kinds: str) -> dg.AssetSpec:
         kinds={*kinds, "parquet"},
         code_version=asset.version,
         automation_condition=fill_pending_keys(),
-        description=text,
+        description=described(name, text),
+        metadata=column_schemas(name),
+        owners=OWNERS,
+        tags={"rotoscale/scope": "several-models"},
     )
 
 
@@ -91,6 +103,7 @@ def materializing_shared(
         space = workspace.open()
         with progress.logging_to(context.log.info):
             asset = shared_assets()[name]
-            yield SharedMaterialization(context, space, asset, pending_keys(space, asset))
+            only = json.loads(context.run.tags.get(_ONLY_TAG, "null"))
+            yield SharedMaterialization(context, space, asset, pending_keys(space, asset, only))
     except RotoscaleError as error:
         raise failure(error) from error

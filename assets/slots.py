@@ -140,12 +140,15 @@ class _Process:
 def _process_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> _Process | None:
     """The process that executes a run; None where neither tag nor log says it.
 
-    The daemon's runs do not name their machine: a Dagster instance kept in files serves one.
+    The daemon's runs do not name their machine. Where they are launched as plain processes they are this machine's;
+    any other launcher watches its runs itself.
     """
     run = record.dagster_run
     where, _, pid = run.tags.get(_PROCESS, "").partition(":")
     if pid.isdigit():
         return _Process(where, int(pid), record.create_timestamp.timestamp())
+    if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
+        return None
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
         if entry.dagster_event is not None:
             found = entry.dagster_event.engine_event_data.metadata.get("pid")

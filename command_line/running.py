@@ -6,35 +6,20 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from command_line import interrupts
 from resources import progress
-from resources.settings import load_settings, torch_device
+from resources.atomic import write_text
+from resources.settings import SettingsError, load_settings, torch_device
 
 if TYPE_CHECKING:
     import dagster as dg
     from rich.console import Console
 
+    from resources.families.local import Registration
     from resources.workspace import Workspace
-
-_DAGSTER_YAML = """\
-# Written by rotoscale when the folder is first used; edit it freely.
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-concurrency:
-  runs:
-    # Each run decomposes with one process per core already; more runs at once need more memory, not less time.
-    max_concurrent_runs: 2
-  pools:
-    default_limit: 1
-run_monitoring:
-  enabled: true
-  # A run that was killed keeps its slot of a pool; without this, for ever.
-  free_slots_after_run_end_seconds: 30
-"""
 
 
 @dataclass
@@ -59,12 +44,19 @@ def open_workspace() -> Workspace:
 
 
 def prepare_home(space: Workspace) -> None:
-    """Make Dagster's folder, with our settings where there are none, and point Dagster at it."""
+    """Make Dagster's folder, with the settings of its instance as they are now, and point Dagster at it."""
     home = space.settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
+    try:
+        wanted = space.settings.dagster_yaml.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"{space.settings.dagster_yaml} cannot be read ({error.strerror}); "
+            "correct ROTOSCALE_DAGSTER_YAML or unset it"
+        ) from error
     configuration = home / "dagster.yaml"
-    if not configuration.exists():
-        configuration.write_text(_DAGSTER_YAML, encoding="utf-8")
+    if not configuration.exists() or configuration.read_text(encoding="utf-8") != wanted:
+        write_text(configuration, wanted)
     os.environ["DAGSTER_HOME"] = str(home)
 
 
@@ -76,9 +68,41 @@ def open_instance(space: Workspace) -> dg.DagsterInstance:
     import dagster as dg
     from filelock import FileLock
 
-    prepare_home(space)
+    space.settings.dagster_home.mkdir(parents=True, exist_ok=True)
     with FileLock(space.settings.dagster_home / ".lock"):
+        prepare_home(space)
         return dg.DagsterInstance.get()
+
+
+def compare_pair(space: Workspace, registration: Registration, console: Console) -> None:
+    """Bring one comparison of weights up to date: the pair's statistics, its verdicts and its sentences; publish them.
+
+    Raises RotoscaleError where that fails; what was registered for it is then taken back, with all its rows.
+    """
+    from assets.groups import structural_assets
+    from resources.families import pair_key
+    from resources.warehouse import read
+    from resources.warehouse.pair_rows import read_pair_rows
+    from rotoscale.errors import RotoscaleError
+
+    base, post = (entry.id for entry in registration)
+
+    def bring(shared: Mapping[str, Sequence[str] | None]) -> None:
+        outcome = materialize(space, [post], console, structural_assets(), shared, all_or_nothing=True)
+        if outcome.failed:
+            raise RotoscaleError("; ".join(f"{model}: {reason}" for model, reason in outcome.failed.items()))
+
+    said = {"claims": [post], "findings": [post]}
+    try:
+        bring(said)
+        with read(space.settings.published) as connection:
+            found = read_pair_rows(connection, post, base)
+        if found.lineage is None and found.summary.looks_unrelated:
+            bring({"lineage": [pair_key(base, post)], **said})
+    except RotoscaleError:
+        for model in registration.undo():
+            space.tables.remove(model)
+        raise
 
 
 def materialize(
@@ -86,26 +110,34 @@ def materialize(
     models: Sequence[str],
     console: Console,
     assets: Sequence[str] | None = None,
-    shared_too: Sequence[str] = (),
+    shared: Mapping[str, Sequence[str] | None] = MappingProxyType({}),
+    all_or_nothing: bool = False,
 ) -> Outcome:
-    """Bring models up to date, in an order in which references come first, then what is about several models.
+    """Bring models up to date in the order given, each after its references, then what is about several models.
 
-    `assets` narrows what is brought up to date to some assets of the models, and to those of `shared_too` among what
-    is about several. A model that fails is reported and the others go on. What is new is published.
+    `assets` narrows what is brought up to date to some assets of the models, and to those named in `shared` among the
+    assets without partitions: of each the rows under these keys, or under all with None. A model that fails is reported
+    and the others go on. What is new is published; with `all_or_nothing` only where none failed.
     """
     from assets.freshness import is_waiting, pending
     from assets.groups import shared_assets
 
     outcome = Outcome()
     work: dict[str, list[str]] = {}
-    for entry in space.registry.closure(models):
-        waiting = pending(space, entry.id, assets)
+    entries = {entry.id: entry for model in models for entry in space.registry.closure([model])}
+    for entry in entries.values():
+        # A model of the Hub is not downloaded before its turn.
+        waiting = pending(space, entry.id, assets, read=not entry.hub)
         if waiting:
             work[entry.id] = waiting
         else:
             outcome.fresh.append(entry.id)
-    shared = {name: asset for name, asset in shared_assets().items() if assets is None or name in shared_too}
-    if not work and space.published_is_current() and not any(is_waiting(space, one) for one in shared.values()):
+    keys = dict.fromkeys(shared_assets()) if assets is None else {n: shared[n] for n in shared_assets() if n in shared}
+
+    def waits(name: str) -> bool:
+        return is_waiting(space, shared_assets()[name], keys[name])
+
+    if not work and space.published_is_current() and not any(map(waits, keys)):
         return outcome
     from assets.definitions import defs
     from assets.models.sensors import add_keys
@@ -116,30 +148,33 @@ def materialize(
         add_keys(instance, list(work))
         for model in work:
             # Judged again: what came before may have changed what this one needs.
-            waiting = pending(space, model, assets)
+            waiting = pending(space, model, assets, read=not entries[model].hub)
             failure = _execute(job, instance, waiting, model) if waiting else ""
             if failure:
                 outcome.failed[model] = failure
             else:
                 outcome.done.append(model)
-        waiting = [name for name, asset in shared.items() if is_waiting(space, asset)]
-        for name in [*waiting, "warehouse"]:
-            failure = _execute(job, instance, [name], None)
+        if all_or_nothing and outcome.failed:
+            return outcome
+        for name in [*keys, "warehouse"]:
+            # One after the other: what a later one reads, an earlier one may make.
+            if name in keys and not waits(name):
+                continue
+            failure = _execute(job, instance, [name], None, keys.get(name))
             if failure:
                 outcome.failed[name] = failure
         outcome.published = not failure
     return outcome
 
 
-def materialize_pair(space: Workspace, asset: str, pair: str, console: Console) -> str:
-    """Make the rows of one pair of models of a shared asset, and publish; the reason of the failure, or nothing."""
+def materialize_shared(space: Workspace, asset: str, console: Console) -> str:
+    """Run an asset without partitions, out of date or not, and publish; the reason of a failure, or nothing."""
     from assets.definitions import defs
     from assets.slots import watched
 
     job = defs.resolve_implicit_global_asset_job_def()
     with open_instance(space) as instance, bar(console), watched(instance, console.print):
-        ops = {asset: {"config": {"only": [pair]}}}
-        return _execute(job, instance, [asset], None, ops) or _execute(job, instance, ["warehouse"], None)
+        return _execute(job, instance, [asset], None) or _execute(job, instance, ["warehouse"], None)
 
 
 def _execute(
@@ -147,19 +182,20 @@ def _execute(
     instance: dg.DagsterInstance,
     assets: Sequence[str],
     model: str | None,
-    ops: Mapping[str, Any] | None = None,
+    only: Sequence[str] | None = None,
 ) -> str:
-    """Run some assets of one model in this process; the reason of the failure, or nothing."""
+    """Run some assets of one model, or rows of a shared one, in this process; the reason of the failure, or nothing."""
     import dagster as dg
 
+    from assets.materializing_shared import only_tag
     from assets.slots import process_tag
 
     result = job.execute_in_process(
         instance=instance,
         partition_key=model,
         asset_selection=[dg.AssetKey(asset) for asset in assets],
-        tags=process_tag(),
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, "ops": dict(ops or {})},
+        tags=process_tag() | only_tag(only),
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )
     interrupts.raise_again()  # Dagster records an interruption as a failure like any other

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,14 +13,22 @@ from rich.table import Table
 
 from resources.warehouse.summaries import PairSummary
 
+NO_EXPERT = -1
+"""In the column `expert` of a matrix that is none's."""
+
 _OVERALL = (
     "relative_change alpha alpha_p05 alpha_p95 nf nf_over_null nf_over_null_p05 nf_over_null_p95 nf_over_unrelated"
 )
 
 
+PIPE_WIDTH = 120
+"""Columns of what is printed into a file or a pipe, unless COLUMNS says otherwise."""
+
+
 def output() -> Console:
-    """Standard output; in a pipe wide enough that no table is cut."""
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    """Standard output: as wide as the terminal or COLUMNS, else PIPE_WIDTH."""
+    wide = None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit() else PIPE_WIDTH
+    return Console(width=wide, highlight=False)
 
 
 def errors() -> Console:
@@ -26,15 +36,41 @@ def errors() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def say(console: Console, sentence: str, bullet: str = "", style: str | None = None) -> None:
+    """Print a sentence in lines that break between words only."""
+    text = textwrap.fill(
+        sentence,
+        width=max(console.width, 20),
+        initial_indent=bullet,
+        subsequent_indent=" " * len(bullet),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    console.print(text, style=style, markup=False, soft_wrap=True)
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str | None = None) -> Table:
-    """A table whose numbers are aligned right."""
-    made = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    """A plain table: numbers aligned right, neither they nor single words ever broken over lines."""
+    made = Table(
+        title=title, title_justify="left", caption=caption, caption_justify="left", box=None, padding=(0, 2, 0, 0)
+    )
     for i, column in enumerate(columns):
         numeric = all(isinstance(row[i], int | float | None) for row in rows)
-        made.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        whole = numeric or all(" " not in str(row[i]) for row in rows)
+        made.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         made.add_row(*(number(cell) for cell in row))
     return made
+
+
+def put(console: Console, made: Table) -> None:
+    """Print a table; one that cannot be narrow enough goes beyond the edge rather than cut its numbers and names."""
+    from rich.measure import Measurement
+
+    needed = Measurement.get(console, console.options.update(max_width=10_000), made).minimum
+    before, console.width = console.width, max(console.width, needed)
+    console.print(made, crop=False)
+    console.width = before
 
 
 def _cells(rows: Sequence[dict[str, Any]], columns: str) -> list[list[Any]]:
@@ -53,24 +89,26 @@ def number(value: Any) -> str:
 
 
 def comparison(console: Console, summary: PairSummary) -> None:
-    """Print one comparison: total change, others, scale, rotation (at full depth), what stands out."""
+    """Print all tables of one comparison: total change, others, scale, rotation (at full depth), what stands out."""
     share = summary.parameters_analysed / summary.parameters if summary.parameters else 0
     matrices, simulated = summary.matrices, summary.overall["simulated"]
-    console.print(f"\n{summary.model} against {summary.base}", style="bold", markup=False)
-    console.print(
+    say(
+        console,
         f"All tensors: relative change {number(summary.change_of_all_tensors)}; the {matrices} principal matrices: "
         f"{number(summary.overall['relative_change'])}. These hold {100 * share:.1f} % of {summary.parameters:,} "
-        "parameters."
+        "parameters.",
     )
     if summary.others:
-        console.print(
+        put(
+            console,
             table(
                 "Most changed outside the principal matrices",
                 ["tensor", "relative change", "cosine", "identical elements"],
                 [(o["tensor"], o["relative_change"], o["cosine"], o["identical_share"]) for o in summary.others],
-            )
+            ),
         )
-    console.print(
+    put(
+        console,
         table(
             "Scale: s_post / s_base, median over layers",
             ["matrix", "n", "alpha", "5 %", "95 %", "least squares", "spread (cv)", "top", "middle", "bottom"],
@@ -80,11 +118,12 @@ def comparison(console: Console, summary: PairSummary) -> None:
                 "alpha_top alpha_middle alpha_bottom",
             ),
             caption="A uniform alpha below 1 is also what plain weight decay leaves.",
-        )
+        ),
     )
     if summary.overall["nf"] is not None:
         how = "simulated" if simulated else "by formula"
-        console.print(
+        put(
+            console,
             table(
                 "Rotation: He and Cao's NF, median over layers",
                 ["matrix", "n", "change", "NF", "noise", "NF/noise", "5 %", "95 %", "unrelated", "formula", "base"],
@@ -95,30 +134,28 @@ def comparison(console: Console, summary: PairSummary) -> None:
                 ),
                 caption=f"NF of noise {how}. No verdict is read off NF: agreement below says what can be said. "
                 "formula, base: errors of He and Cao's formula, and of doing nothing.",
-            )
+            ),
         )
     if summary.outstanding:
-        console.print(
-            table(
-                "Matrices that stand out",
-                ["layer", "matrix", "expert", "alpha", "change", "NF", "NF/null", "deviations from typical"],
-                _cells(
-                    summary.outstanding,
-                    "layer matrix expert alpha_median relative_change nf nf_over_null distance",
-                ),
-            )
-        )
+        experts = any(row["expert"] != NO_EXPERT for row in summary.outstanding)
+        names = {"layer": "layer", "matrix": "matrix", "expert": "expert", "alpha_median": "alpha"}
+        names |= {"relative_change": "change", "nf": "NF", "nf_over_null": "NF/noise"}
+        names |= {"distance": "deviations from typical"}
+        shown = {column: name for column, name in names.items() if experts or column != "expert"}
+        rows = _cells(summary.outstanding, " ".join(shown))
+        put(console, table("Matrices that stand out", list(shown.values()), rows))
 
 
 def overview(console: Console, summaries: Sequence[PairSummary]) -> None:
     """Print one line per comparison; nothing for none."""
     if not summaries:
         return
-    console.print(
+    put(
+        console,
         table(
             "What post-training did",
-            ["model", "against", "change", "alpha", "5 %", "95 %", "NF", "NF/null", "5 %", "95 %", "of unrelated"],
+            ["model", "against", "change", "alpha", "5 %", "95 %", "NF", "NF/noise", "5 %", "95 %", "of unrelated"],
             [[s.model, s.base, *_cells([s.overall], _OVERALL)[0]] for s in summaries],
             caption="Change: |post - base| / |base| over the principal matrices; else medians over them.",
-        )
+        ),
     )

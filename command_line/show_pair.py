@@ -1,4 +1,4 @@
-"""The end of a comparison on a terminal: agreement and energy by matrix type, and the reading made of them."""
+"""A pair on a terminal: the sentences on it, one short table, and all that there is on agreement and energy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from command_line.show import table
-from resources.warehouse.pair_rows import PairRows, energy_by_type, pair_sentences
+from command_line.show import put, say, table
+from resources.warehouse.pair_rows import PairRows, energy_by_type
 from rotoscale.multiple import called_apart, called_together
 
 if TYPE_CHECKING:
@@ -17,13 +17,44 @@ _ORDER = ("q", "k", "v", "o", "gate", "up", "down")
 _PARTS = ("scale", "diagonal", "shared", "apart", "outside")
 
 
+def short(console: Console, rows: PairRows) -> None:
+    """Print one table of a pair, a line for each matrix type; nothing of an unchanged pair."""
+    where = energy_by_type(rows.matrices)
+    if not where:
+        return
+    with_nf = any(row["nf"] is not None for row in rows.matrices)
+    put(
+        console,
+        table(
+            "By matrix type",
+            ["matrix", "n", "change", "of all, %", "alpha", "tau", "together", "apart", *(["NF/noise"] * with_nf)],
+            [
+                [
+                    kind,
+                    len(group),
+                    _median(group, "relative_change"),
+                    round(100 * where[kind], 1),
+                    _median(group, "alpha_median"),
+                    _median(group, "tau"),
+                    sum(called_together(row["tau"], row["q_together"]) for row in group),
+                    sum(called_apart(row["tau"], row["q_apart"]) for row in group),
+                    *([_median(group, "nf_over_null")] * with_nf),
+                ]
+                for kind, group in _by_type(rows.matrices).items()
+            ],
+            caption="Medians over layers; together, apart: in how many of n matrices.",
+        ),
+    )
+
+
 def agreement(console: Console, rows: PairRows) -> None:
     """Print how much changed and where, and whether left and right changed together; nothing of an unchanged pair."""
     by_type = _by_type(rows.matrices)
     where = energy_by_type(rows.matrices)
     if not where:
         return
-    console.print(
+    put(
+        console,
         table(
             "Agreement: did left and right change together? Medians over layers",
             ["matrix", "n", "change", "identical", "tau", "largest", "of rounding", "together", "apart", "no tau"],
@@ -43,9 +74,10 @@ def agreement(console: Console, rows: PairRows) -> None:
                 for kind, group in by_type.items()
             ],
             caption="tau: 1 is He and Cao's formula, 0 noise, below 0 the sides apart. Called at |tau| and q of 0.05.",
-        )
+        ),
     )
-    console.print(
+    put(
+        console,
         table(
             "Energy of the change in %, and in brackets what noise would leave",
             ["matrix", "of all", *_PARTS, "leading / noise"],
@@ -55,14 +87,14 @@ def agreement(console: Console, rows: PairRows) -> None:
             ],
             caption="scale: one factor; diagonal: an uneven scale; shared, apart: both sides together, each in its own "
             "way; outside the base's spaces; leading: block of the base's leading tenth.",
-        )
+        ),
     )
 
 
-def reading(console: Console, rows: PairRows) -> None:
-    """Print the sentences of a pair, one to a line."""
-    for sentence in pair_sentences(rows):
-        console.print(sentence, style="bold", markup=False)
+def reading(console: Console, sentences: Sequence[str]) -> None:
+    """Print the sentences on a pair, each on lines of its own."""
+    for sentence in sentences:
+        say(console, sentence)
 
 
 def _by_type(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

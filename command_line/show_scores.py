@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from command_line.show import number
+from command_line.show import number, put, say
 from resources.warehouse.summaries.scores import BehaviourSummary, Score, behaviour_summary
 
 if TYPE_CHECKING:
@@ -30,27 +30,28 @@ def print_scores(console: Console, summary: BehaviourSummary) -> None:
     table = Table(
         title=f"What {summary.model} can do, and what edits of it can",
         title_justify="left",
-        caption="Value ± standard error. Weight error: relative distance to the post model over the edited matrices. "
-        "Controls: noise of the change's norm, and the same break of it.",
+        caption="Value ± standard error. Weight error: relative distance to the post model over the edited matrices.",
         caption_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
     )
     table.add_column("subject", no_wrap=True)
-    table.add_column("kind")
+    table.add_column("kind", no_wrap=True)
     table.add_column("weight error", justify="right")
     for column in summary.columns:
         arrow = "↑" if column.higher_is_better else "↓"
         samples = f"n {column.n_samples}" if column.n_samples else ""
-        table.add_column(escape(f"{column.task}\n{column.metric} {arrow} {samples}"), justify="right")
+        table.add_column(escape(f"{column.task}\n{column.metric} {arrow} {samples}"), justify="right", no_wrap=True)
     for row in summary.rows:
         cells = [_cell(row.scores.get(column.task)) for column in summary.columns]
         name = row.subject_id if row.kind in ("base", "post") else row.label
         table.add_row(escape(name), row.kind, number(row.weight_error), *cells)
-    console.print(table)
+    put(console, table)
     for sentence in summary.findings:
-        console.print(f"- {escape(sentence)}")
+        say(console, sentence, "- ")
     reasons = {score.reason: None for row in summary.rows for score in row.scores.values() if score.reason}
     for reason in reasons:
-        console.print(f"failed: {escape(reason)}")
+        say(console, f"failed: {reason}")
 
 
 def _cell(score: Score | None) -> str:

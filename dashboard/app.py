@@ -30,8 +30,8 @@ def main() -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="Rotoscale", page_icon=style.ICON, layout="wide")
     st.html(style.CSS)
-    page = st.navigation([page.streamlit() for page in pages.discover()], position="top")
-    state.begin(page.url_path)
+    page = st.navigation(pages.in_menu(), position="top")
+    state.begin(page.url_path or pages.discover()[0].url)
     try:
         folder = load_settings().published
         path = latest(folder)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dashboard import text
+from dashboard import colours, text
 from resources.warehouse.summaries.measures import FORGOTTEN, in_order
 
 if TYPE_CHECKING:
@@ -102,6 +102,14 @@ def _names(subjects: pd.Series, labels: pd.Series, model_id: str, base_id: str) 
 
     names = [name(str(s), k) for s, k in zip(subjects, labels, strict=True)]
     return pd.Series(names, subjects.index, dtype=object)
+
+
+def control_points(losses: pd.DataFrame) -> pd.DataFrame:
+    """Losses of edits and control draws as `figures.score.dots` takes them: panel, name, kind, value."""
+    kinds = {"edit": "edit", "mirror": colours.MIRROR, "noise": colours.NOISE}
+    known = losses[losses["loss"].notna()]
+    points = {"panel": known["task"], "name": known["recipe"], "kind": known["control"].map(kinds).fillna("control")}
+    return known.assign(**points, value=known["loss"])
 
 
 def long_levels(levels: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

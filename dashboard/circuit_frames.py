@@ -23,7 +23,6 @@ GROUPS = {
 
 EDGE = ["circuit_group", "sender_layer", "sender_head", "receiver_layer", "receiver_head", "via"]
 LEAST_CHANGE, STANDARD_ERRORS = 0.02, 2.0
-_HALF_WIDTH = 1.96
 
 
 def kept(heads: pd.DataFrame, model_id: str) -> pd.DataFrame:
@@ -32,16 +31,28 @@ def kept(heads: pd.DataFrame, model_id: str) -> pd.DataFrame:
     return mine.sort_values(["circuit_group", "score"], kind="stable")
 
 
+def memberships(heads: pd.DataFrame, model_id: str) -> dict[tuple[int, int], list[str]]:
+    """Groups of each head of a model's circuit, by (layer, head)."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for row in kept(heads, model_id).itertuples():
+        found.setdefault((int(row.layer), int(row.head)), []).append(str(row.circuit_group))
+    return found
+
+
 def empty_groups(steps: pd.DataFrame, model_id: str) -> Iterator[str]:
-    """A line for each step that found no head, with its best rejected score."""
-    for row in steps[(steps["model_id"] == model_id) & ~(steps["n_kept"] > 0)].itertuples():
+    """A line for each step that found no head, with its best rejected score; then the reasons, each once."""
+    empty = steps[(steps["model_id"] == model_id) & ~(steps["n_kept"] > 0)]
+    for row in empty.itertuples():
         name = GROUPS.get(row.circuit_group, text.code(row.circuit_group))
         best = (
-            "no head could be scored"
+            "no head can reach the receivers, or the chain ends before"
             if pd.isna(row.best_score)
             else f"best rejected score {text.number(row.best_score)}"
         )
-        yield f"{name}: empty: {best}. {text.code(row.reason, 200) if row.reason else ''}"
+        yield f"{name}: empty: {best}."
+    for reason in dict.fromkeys(empty["reason"].dropna()):
+        if reason:
+            yield f"Why: {text.code(reason, 240)}"
 
 
 def compared(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
@@ -103,8 +114,6 @@ def exchange_dots(data: pd.DataFrame, base_id: str) -> pd.DataFrame:
 
 
 def _dots(rows: pd.DataFrame, panel: pd.Series | str, name: pd.Series | str, kind: str, value: str) -> pd.DataFrame:
-    """Rows of a dot plot; the standard error of an accuracy is read off its 95 % interval where it has one."""
-    width = rows.get(f"{value}_high"), rows.get(f"{value}_low")
-    known = kind != "control" and width[0] is not None and width[1] is not None
-    error = (width[0] - width[1]) / (2 * _HALF_WIDTH) if known else None
-    return pd.DataFrame({"panel": panel, "name": name, "kind": kind, "value": rows[value], "stderr": error})
+    """Rows of a dot plot: a 95 % interval of an accuracy that has one, the middle 95 % of a control's draws."""
+    ends = {end: rows.get(f"{value}_{end}") for end in ("low", "high")}
+    return pd.DataFrame({"panel": panel, "name": name, "kind": kind, "value": rows[value], **ends})

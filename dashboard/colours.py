@@ -12,8 +12,14 @@ REFERENCE = "#8a8f98"
 """Lines that are not data: alpha = 1, nulls, the unrelated level."""
 
 BASE, POST, EDIT, CONTROL = "#8a8f98", "#0072B2", "#D55E00", "#CC79A7"
-KINDS = {"base": BASE, "post": POST, "model": POST, "edit": EDIT, "control": CONTROL}
-KIND_MARKS = {"base": "diamond", "post": "circle", "model": "circle", "edit": "square", "control": "x"}
+MIRROR, NOISE = "draw of the mirror control", "draw of the noise control"
+"""Kinds of points that are losses of control draws."""
+
+KINDS = {"base": BASE, "post": POST, "model": POST, "edit": EDIT, "control": CONTROL, MIRROR: CONTROL, NOISE: BASE}
+KIND_MARKS = {
+    "base": "diamond", "post": "circle", "model": "circle", "edit": "square", "control": "x",
+    MIRROR: "circle-open", NOISE: "x-thin-open",
+}  # fmt: skip
 
 CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#A6761D", "#7B6FD0")
 MARKS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "pentagon")
@@ -41,6 +47,11 @@ BANDS = {
 
 AMOUNT = "Cividis"
 
+_FROM_NOTHING = {
+    "light": ["#f4f4f2", "#b9cfe6", "#5b9bd0", "#1f66ad", "#08306b"],
+    "dark": ["#24282e", "#1f4f7d", "#3f8fcf", "#8ec7f0", "#e3f2fd"],
+}
+
 _DIVERGING = {
     "light": ["#08519c", "#3182bd", "#9ecae1", "#f4f4f2", "#fdbe85", "#e6760d", "#8c3a04"],
     "dark": ["#a6d3f5", "#4a97d0", "#1f4f7d", "#24282e", "#85430f", "#e07f2a", "#fdd0a2"],
@@ -50,6 +61,12 @@ _DIVERGING = {
 def diverging(theme: str) -> list[list[float | str]]:
     """Scale around a neutral middle: blue below, orange above, the middle fading into the page."""
     colours = _DIVERGING["dark" if theme == "dark" else "light"]
+    return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
+
+
+def amount(theme: str) -> list[list[float | str]]:
+    """Scale of amounts of which most are nothing: zero fades into the page."""
+    colours = _FROM_NOTHING["dark" if theme == "dark" else "light"]
     return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
 
 

@@ -42,7 +42,18 @@ class Page:
     def streamlit(self) -> StreamlitPage:
         """The page as Streamlit's menu and links take it; the first in order is the one that opens."""
         first = self.url == discover()[0].url
-        return st.Page(self.show, title=self.title, icon=self.icon, url_path=self.url, default=first)
+        url = f"first-{self.url}" if first else self.url  # Streamlit opens it at the root, and its own URL is free
+        return st.Page(self.show, title=self.title, icon=self.icon, url_path=url, default=first)
+
+
+def in_menu() -> list[StreamlitPage]:
+    """What Streamlit's navigation takes: every page, and the first one once more, unseen, under its own address.
+
+    Streamlit shows the page that opens at the root only and says "Page not found" to its address, which people send.
+    """
+    first = discover()[0]
+    again = st.Page(first.show, title=first.title, icon=first.icon, url_path=first.url, visibility="hidden")
+    return [*(page.streamlit() for page in discover()), again]
 
 
 @cache

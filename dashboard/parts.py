@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard import pages, queries, state, text
+from dashboard.queries import claims
 from dashboard.source import Source
 
 if TYPE_CHECKING:
@@ -124,6 +125,15 @@ def verbatim(words: str) -> None:
     """Words exactly as a model wrote them. Not `st.code`, whose highlighter takes a browser longer than the figures."""
     with st.container(border=True):
         st.text(words)
+
+
+def in_short(model: str, page: str) -> None:
+    """The stored sentences about a model that belong to a page, as the command line and the report have them."""
+    sentences = claims.findings(source(), model, page)
+    if sentences:
+        with st.expander("In short", expanded=True):
+            for sentence in sentences:
+                st.text(sentence)
 
 
 def downloads(data: pd.DataFrame, name: str, what: str) -> None:

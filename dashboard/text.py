@@ -18,13 +18,20 @@ from dashboard.quantities import QUANTITIES
 
 DECAY = "A uniform alpha below 1 is also what plain weight decay leaves."
 
+NULL = (
+    "over what noise of the same size would give (1 = noise): by first-order formula, unless draws were asked for. No "
+    "verdict is read off it; whether left and right changed together is said by their agreement."
+)
+"""What NF is divided by, after the words that say what NF is."""
+
 _LABELS = {
     "model_id": "Model", "base_id": "Compared with", "family": "Family", "method": "Method", "role": "Role",
     "status": "Status", "status_reason": "Reason", "alpha": "α", "n_layers": "Layers", "hidden_size": "Width",
     "n_heads": "Heads", "n_kv_heads": "KV heads", "n_parameters": "Parameters", "content_hash": "Content hash",
     "run_id": "Run", "code_version": "Code version", "materialized_at": "Made at", "subject_id": "Subject",
-    "reference_id": "Reference", "p_value": "p", "stderr": "Std. error", "n": "n", "value": "Score",
+    "reference_id": "Reference", "p_value": "p", "rank_p": "Rank p", "stderr": "Std. error", "n": "n", "value": "Score",
     "weight_error": "Weight error", "is_control": "Control", "cka": "CKA", "dtype": "Format",
+    "circuit_model_id": "Circuit of", "f": "f", "f_counterfactual": "f (counterfactual)",
 }  # fmt: skip
 
 

@@ -65,6 +65,7 @@ def examinations(settings: Settings, tables: TableStore) -> list[Examination]:
     return [
         Examination("tables", list(table_of), lambda file: load_file(file, table_of[file])),
         Examination("pairs", _files(settings.pairs, "*/*.json"), _read_record),
+        Examination("tries", _files(settings.tries, "*/*.json"), _read_record),
         Examination("evaluations", _files(settings.evaluations, "*/*.json"), _read_record),
         Examination("hashes", [file for folder in hashes for file in _files(folder, "*.json")], _read_record),
         Examination("factors", _files(settings.factors, "??/*.safetensors"), factors.check_file, slow=True),

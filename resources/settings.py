@@ -15,8 +15,16 @@
 | ROTOSCALE_LINE_DOCUMENTS | documents of each task along straight lines between models; 0: none | 12, large: none |
 | ROTOSCALE_CIRCUIT_PROMPTS | prompts that circuits are found with: a quick look below 105, in full from there | 35 |
 | ROTOSCALE_FACTOR_GB | size limit of the factor store | 50 |
+| ROTOSCALE_HUB_GB | size limit of what was downloaded from the Hub; finished models' files go first | 0: none |
 | ROTOSCALE_KEEP_EDITS | edited checkpoints kept after scoring: `all`, `none`, or recipe names with commas | by size |
+| ROTOSCALE_FILL | `always`: what is missing is made at once; `nightly`: by the nightly backfill | `always` |
+| ROTOSCALE_BACKFILL_CRON | when the nightly backfill starts, five fields of cron, UTC | `0 2 * * *` |
+| ROTOSCALE_BACKFILL_MODELS | models that one nightly backfill takes up | 50 |
+| ROTOSCALE_TRIES | tries in vain after which a model is left out until it, its settings or the code change | 3 |
+| ROTOSCALE_DAGSTER_YAML | settings of Dagster's instance | `dagster.yaml` in the project |
 | ROTOSCALE_SEED | seed of every random draw | 0 |
+| ROTOSCALE_WATCH_CRON | when watched families are asked about, as five fields of cron, in UTC | `7 * * * *` |
+| ROTOSCALE_HUB_PATIENCE | longest wait, in seconds, that the Hub may ask of a run; beyond it the model waits | 120 |
 """
 
 from __future__ import annotations
@@ -115,10 +123,52 @@ class Settings(BaseSettings):
         le=_LARGEST_SEED,
         description=f"a whole number from 0 to {_LARGEST_SEED}",
     )
+    hub_gigabytes: float = Field(
+        default=0.0,
+        validation_alias="ROTOSCALE_HUB_GB",
+        ge=0,
+        allow_inf_nan=False,
+        description="a number of at least 0 (0: no limit)",
+    )
     keep_edits: Annotated[str, AfterValidator(str.strip)] = Field(
         default="", validation_alias="ROTOSCALE_KEEP_EDITS", description="all, none, or names of recipes with commas"
     )
     """Empty leaves it to the model's size (resources/edits)."""
+    fill: Literal["always", "nightly"] = Field(
+        default="always", validation_alias="ROTOSCALE_FILL", description="always or nightly"
+    )
+    backfill_cron: Annotated[str, AfterValidator(str.strip)] = Field(
+        default="0 2 * * *",
+        validation_alias="ROTOSCALE_BACKFILL_CRON",
+        pattern=r"^\s*([0-9A-Za-z*/,-]+\s+){4}[0-9A-Za-z*/,-]+\s*$",
+        description="five fields of cron, such as '0 2 * * *'",
+    )
+    backfill_models: int = Field(
+        default=50,
+        validation_alias="ROTOSCALE_BACKFILL_MODELS",
+        ge=1,
+        description="a whole number of at least 1",
+    )
+    most_tries: int = Field(
+        default=3, validation_alias="ROTOSCALE_TRIES", ge=1, description="a whole number of at least 1"
+    )
+    dagster_yaml: Folder = Field(
+        default=PROJECT / "dagster.yaml", validation_alias="ROTOSCALE_DAGSTER_YAML", description="a file"
+    )
+    watch_cron: str = Field(
+        default="7 * * * *",
+        validation_alias="ROTOSCALE_WATCH_CRON",
+        pattern=r"^\s*[\dA-Za-z*/,-]+(\s+[\dA-Za-z*/,-]+){4}\s*$",
+        description="a time as five fields of cron, such as 7 * * * *",
+    )
+    hub_patience: float = Field(
+        default=120.0,
+        validation_alias="ROTOSCALE_HUB_PATIENCE",
+        ge=0,
+        allow_inf_nan=False,
+        description="a number of at least 0",
+    )
+    """Seconds."""
 
     @cached_property
     def device(self) -> str:
@@ -167,6 +217,11 @@ class Settings(BaseSettings):
     def content_hashes(self) -> Path:
         """Hashes of checkpoints, remembered by their files' sizes and times."""
         return self.data / "content-hashes"
+
+    @property
+    def tries(self) -> Path:
+        """What was tried in vain, so that it is given up after a while."""
+        return self.data / "tries"
 
     @property
     def dagster_home(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,8 +15,10 @@ from resources import machine, progress, workers
 from resources.atomic import sweep
 from resources.factors import FactorStore
 from resources.families import ModelEntry, Registry, load_registry
+from resources.feed import write_feeds
 from resources.records import read_record, trim_records, write_record
 from resources.settings import Settings
+from resources.tries import Tries
 from resources.warehouse import Contract, Published, TableStore, is_published, publish
 from rotoscale.errors import RotoscaleError
 
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 FORGOTTEN = "forgotten"
 """Status of a model whose rows were removed; it runs again only when it is named."""
+
+WAITING = "waiting"
+"""Status of a model that the Hub wants to be asked for later; `retry_at` of its row says when."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -44,7 +50,10 @@ class Workspace:
         self.settings = settings
         self.tables = TableStore(settings.tables, contract)
         self.content_hashes = ContentHashes(settings.content_hashes)
+        self.tries = Tries(settings.tries)
         self._snapshots: dict[str, Snapshot] = {}
+        self.make_room: Callable[[int], None] | None = None
+        """What to do before bytes are downloaded: see assets/downloads.py."""
         self.factors = FactorStore(settings.factors, settings.factor_gigabytes * 1e9)
 
     @cached_property
@@ -61,9 +70,14 @@ class Workspace:
         return [entry for entry in self.registry.automatic() if self.status(entry.id) != FORGOTTEN]
 
     def status(self, model_id: str) -> str:
-        """ready, quarantined or forgotten; empty for a model that was not read yet."""
+        """ready, quarantined, waiting or forgotten; empty for a model that was not read yet."""
         rows = self.tables.read("models", model_id)
         return rows[0]["status"] if rows else ""
+
+    def wait_is_over(self, model_id: str, at: datetime.datetime) -> bool:
+        """Whether a model was waiting for the Hub, and the time has come to ask again."""
+        rows = self.tables.read("models", model_id)
+        return bool(rows) and rows[0]["status"] == WAITING and (rows[0]["retry_at"] or at) <= at
 
     def location(self, model_id: str) -> Location:
         """Where a model's checkpoint lies on disk, downloaded from the Hub if it comes from there."""
@@ -96,6 +110,7 @@ class Workspace:
                 entry.hub,
                 entry.revision or "main",
                 progress=lambda done, total: progress.report(f"{entry.id}: downloading", done, total),
+                make_room=self.make_room,
             )
         return self._snapshots[entry.id]
 
@@ -123,13 +138,13 @@ class Workspace:
     def facts(self, model_id: str) -> dict[str, Any]:
         """The model's row of `models`.
 
-        Raises NotReady, with the remedy, when there is none or it is quarantined.
+        Raises NotReady, with the remedy, when there is none or it is quarantined or waits.
         """
         rows = self.tables.read("models", model_id)
         if not rows:
             raise NotReady(f"{model_id} was not read yet; materialize `checkpoints` for it first")
         if rows[0]["status"] != "ready":
-            raise NotReady(f"{model_id} is quarantined: {rows[0]['status_reason']}")
+            raise NotReady(f"{model_id} is {rows[0]['status']}: {rows[0]['status_reason']}")
         return rows[0]
 
     def content_hash(self, model_id: str, *, read: bool = True) -> str:
@@ -182,12 +197,15 @@ class Workspace:
         return is_published(self.tables, self.settings.published)
 
     def publish(self) -> Published:
-        """Publish all tables as the next DuckDB file, keep the stores within their limits, and sweep leftovers."""
+        """Publish all tables as the next DuckDB file with its feeds, keep the stores within their limits, and sweep."""
         self.factors.trim()
         trim_records(self.settings.pairs)
         for folder in (self.settings.evaluations, self.settings.content_hashes):
             sweep(folder)
-        return publish(self.tables, self.settings.published)
+        published = publish(self.tables, self.settings.published)
+        if {"models", "scale_statistics", "findings"} <= self.tables.contract.keys():
+            write_feeds(self.settings.published)
+        return published
 
 
 def fingerprint(*parts: Any) -> str:

@@ -18,6 +18,9 @@ from rotoscale.errors import RotoscaleError
 
 FEWEST_DRAWS = 3
 
+AS_BAD = 0.8
+"""A control that loses at least this share of what the edit loses is as bad (the four fifths of bioequivalence)."""
+
 Values = Sequence[float] | npt.NDArray[np.float64]
 
 
@@ -47,11 +50,12 @@ class Prediction:
     draws: int
 
 
-def prediction_test(value: float, draws: Values, confidence: float = 0.95) -> Prediction:
+def prediction_test(value: float, draws: Values, confidence: float = 0.95, *, least_spread: float = 0.0) -> Prediction:
     """Is a value one more draw of its control? `t = (value - mean) / (spread sqrt(1 + 1/B))`, B - 1 degrees of freedom.
 
     Exact for normal draws; the rank p beside it assumes nothing but exchangeability, and with few draws it can never
-    pass a correction for many tests.
+    pass a correction for many tests. The spread is taken to be at least `least_spread`: of values that come in steps,
+    as shares of n documents do, equal draws say only that they scatter by less than a step.
 
     Raises ControlError for fewer than three draws, or values that are not finite.
     """
@@ -61,7 +65,7 @@ def prediction_test(value: float, draws: Values, confidence: float = 0.95) -> Pr
     B = found.size
     if found.ndim != 1 or B < FEWEST_DRAWS or not (np.isfinite(found).all() and math.isfinite(value)):
         raise ControlError(f"{B} draws give no distribution; give at least {FEWEST_DRAWS} finite ones")
-    mean, spread = float(found.mean()), float(found.std(ddof=1))
+    mean, spread = float(found.mean()), max(float(found.std(ddof=1)), least_spread)
     scale = spread * math.sqrt(1 + 1 / B)
     t = (value - mean) / scale if scale > 0 else _certain(value - mean)
     half = float(student.ppf((1 + confidence) / 2, B - 1)) * scale
@@ -92,6 +96,8 @@ class DifferenceOfDifferences:
     high: float
     p_worse: float
     """One-sided: the edit loses more than its control."""
+    p_no_worse: float
+    """One-sided, of the margin: below 0.05 the control is shown to lose at least AS_BAD of what the edit loses."""
     p_two_sided: float
     degrees_of_freedom: float
     n: int
@@ -107,6 +113,8 @@ def difference_of_differences(
     (n,), or (B, n) where each draw starts from a model of its own. The number of a document is the edit's loss less
     the mean loss of the draws. Its standard error holds both sources of chance: which documents, and which draws (the
     spread of the draws' means as the edit is one draw more, `spread^2 (1 + 1/B)`); degrees of freedom by Satterthwaite.
+    `p_no_worse` is the test of the margin, `AS_BAD (edit - start) - (control - its start)` above zero: that an edit is
+    not shown to be worse is no sign that it is not.
 
     Raises ControlError for scores that are not paired, or not finite.
     """
@@ -119,32 +127,57 @@ def difference_of_differences(
         raise ControlError(f"scores of shapes {a.shape}, {b.shape}, {c.shape} and {d.shape} are not paired by document")
     if not all(np.isfinite(x).all() for x in (a, b, c, d)):
         raise ControlError("log-likelihoods of some documents are not finite; there is nothing to compare")
-    losses = c - d
-    per_document = (a - b) - losses.mean(0)
-    difference = float(per_document.mean())
-    of_documents = float(per_document.var(ddof=1)) / n
-    # What scatters among the draws beyond the documents' own noise, which pairing has taken out of the difference.
-    of_draws = float(losses.mean(1).var(ddof=1)) * (1 + 1 / B)
-    variance = of_documents + of_draws
-    stderr = math.sqrt(variance)
-    if variance == 0:
-        certain = 0.0 if difference < 0 else 1.0
-        both = 1.0 if difference == 0 else 0.0
-        return DifferenceOfDifferences(difference, 0.0, difference, difference, certain, both, math.inf, n, B)
-    df = variance**2 / (of_documents**2 / (n - 1) + of_draws**2 / (B - 1))
-    t = difference / stderr
-    half = float(student.ppf((1 + confidence) / 2, df)) * stderr
+    found = _excess(a - b, c - d, 1.0)
+    half = float(student.ppf((1 + confidence) / 2, found.df)) * found.stderr if found.stderr else 0.0
     return DifferenceOfDifferences(
-        difference=difference,
-        stderr=stderr,
-        low=difference - half,
-        high=difference + half,
-        p_worse=float(student.cdf(t, df)),
-        p_two_sided=float(2 * student.sf(abs(t), df)),
-        degrees_of_freedom=float(df),
+        difference=found.mean,
+        stderr=found.stderr,
+        low=found.mean - half,
+        high=found.mean + half,
+        p_worse=found.p_below,
+        p_no_worse=_excess(a - b, c - d, AS_BAD).p_above,
+        p_two_sided=min(1.0, 2 * min(found.p_below, found.p_above)),
+        degrees_of_freedom=found.df,
         n=n,
         draws=B,
     )
+
+
+@dataclass(frozen=True)
+class _Excess:
+    """`share` of an edit's loss less its control's: mean over documents, error, and one-sided p of its sign."""
+
+    mean: float
+    stderr: float
+    df: float
+
+    @property
+    def p_below(self) -> float:
+        return self._p(-1)
+
+    @property
+    def p_above(self) -> float:
+        return self._p(1)
+
+    def _p(self, side: int) -> float:
+        from scipy.stats import t as student
+
+        if self.stderr == 0:
+            return 0.0 if side * self.mean > 0 else 1.0
+        return float(student.sf(side * self.mean / self.stderr, self.df))
+
+
+def _excess(edit: npt.NDArray[np.float64], controls: npt.NDArray[np.float64], share: float) -> _Excess:
+    """Changes of log-likelihood of the edit (n,) and of every draw (B, n)."""
+    B, n = controls.shape
+    per_document = share * edit - controls.mean(0)
+    of_documents = float(per_document.var(ddof=1)) / n
+    # What scatters among the draws beyond the documents' own noise, which pairing has taken out of the difference. An
+    # edit that loses 1 / share as much scatters as much more, so that its share of it scatters as a draw does.
+    of_draws = float(controls.mean(1).var(ddof=1)) * (1 + 1 / B)
+    variance = of_documents + of_draws
+    df = variance**2 / (of_documents**2 / (n - 1) + of_draws**2 / (B - 1)) if variance else math.inf
+    return _Excess(float(per_document.mean()), math.sqrt(variance), float(df))
 
 
 @dataclass(frozen=True)

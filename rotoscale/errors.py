@@ -6,7 +6,12 @@ line prints such an error without a traceback; the assets turn one about a model
 
 
 class RotoscaleError(Exception):
-    """Base of all errors whose message is written for the user."""
+    """Base of all errors whose message is written for the user.
+
+    passes: whether it may pass by itself, as a network's fault does, so that the same again later makes sense.
+    """
+
+    passes = False
 
 
 class MatrixError(RotoscaleError):

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rotoscale.contrast import holm
-
 if TYPE_CHECKING:
     from rotoscale.recipes import Recipe
 
@@ -50,7 +48,7 @@ class TaskContrast:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TaskOutcomes:
     """A comparison over all tasks: where the subject is better, worse, or not shown to differ."""
 
     better: tuple[TaskContrast, ...]
@@ -76,11 +74,13 @@ class Verdict:
         return "; ".join(parts)
 
 
-def judge(contrasts: Sequence[TaskContrast]) -> Verdict:
+def outcomes(contrasts: Sequence[TaskContrast]) -> TaskOutcomes:
     """Sort the tasks of one comparison by what was shown, p-values corrected by Holm over these tasks."""
+    from rotoscale.contrast import holm  # brings NumPy, which a mere list of tables does not need
+
     adjusted = holm([contrast.p_value for contrast in contrasts])
     shown = [(c, c.gain if p < LEVEL else 0.0) for c, p in zip(contrasts, adjusted, strict=True)]
-    return Verdict(
+    return TaskOutcomes(
         tuple(c for c, gain in shown if gain > 0),
         tuple(c for c, gain in shown if gain < 0),
         tuple(c for c, gain in shown if gain == 0),
@@ -119,8 +119,11 @@ class ControlTest:
     control_loss: float | None
     q_value: float | None
     """Of the edit losing more; None where it could not be tested."""
+    q_no_worse: float | None
+    """Of the control losing at least four fifths as much."""
     draws: int
     note: str = ""
+    """Why it could not be tested; of a test with numbers, the floor that it is at."""
 
     @property
     def words(self) -> str:
@@ -128,16 +131,34 @@ class ControlTest:
         return f"{self.task} {self.loss or 0:.2f} against {self.control_loss or 0:.2f} nats"
 
 
+@dataclass(frozen=True)
+class Equivalence:
+    """An edit that should change nothing, on one task and metric."""
+
+    task: str
+    metric: str
+    p_value: float
+    """Below LEVEL the difference is shown to lie within the margin."""
+    power: float
+
+    @property
+    def words(self) -> str:
+        """`task (acc)`."""
+        return f"{self.task} ({self.metric})"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparisons:
     """What an edit was compared with; None or empty where there is no such comparison."""
 
-    post: Verdict | None = None
+    post: TaskOutcomes | None = None
     """The post model."""
-    base: Verdict | None = None
+    base: TaskOutcomes | None = None
     """The base."""
     gains: Sequence[Gain] = ()
     """What it recovers of what was trained, beside the straight line."""
+    equivalence: Sequence[Equivalence] = ()
+    """With the post model."""
     mirror: Sequence[ControlTest] = ()
     """The draws of its mirror control: found by its label, which holds its scope."""
 
@@ -153,13 +174,13 @@ def finding_on_edit(recipe: Recipe, label: str, of: Comparisons) -> str | None:
     if recipe.compares_with_line:
         return finding_on_restoration(label, of.gains, of.post)
     if recipe.about == "scale" and recipe.around == "post":
-        return finding_on_scale(label, of.post)
+        return finding_on_scale(label, of.post, of.equivalence)
     if of.base is not None:
         return finding_on_halves(label, of.base, of.post)
     return f"{label}: against the post model {of.post.sentence}."
 
 
-def finding_on_disruption(name: str, of_post: Verdict, mirror: Sequence[ControlTest]) -> str:
+def finding_on_disruption(name: str, of_post: TaskOutcomes, mirror: Sequence[ControlTest]) -> str:
     """Does breaking one side break the model, more than the post model's own noise broken the same way?"""
     if not of_post.worse:
         return f"{name}: not supported that it breaks the model; against the post model {of_post.sentence}."
@@ -168,18 +189,32 @@ def finding_on_disruption(name: str, of_post: Verdict, mirror: Sequence[ControlT
     if not tested:
         reason = next((f" ({test.note})" for test in mirror if test.note), "")
         return f"{text} Without draws of its mirror control that proves nothing{reason}."
-    more = [test for test in tested if test.q_value is not None and test.q_value < LEVEL]
-    control = f"{max(test.draws for test in tested)} draws of its mirror control (noise of the same size, broken alike)"
-    if not more:
-        return (
-            f"{text} It loses no more than {control} on any of {len(tested)} tasks: the collapse is no evidence of a "
-            "rotation of the change's own."
-        )
-    words = ", ".join(test.words for test in more)
-    return f"{text} It loses more than {control} on {len(more)} of {len(tested)} tasks: {words}."
+    above = [test for test in tested if not test.note]
+    more = [test for test in above if test.q_value is not None and test.q_value < LEVEL]
+    no_worse = [test for test in above if test.q_no_worse is not None and test.q_no_worse < LEVEL]
+    as_bad = [test for test in no_worse if test not in more]
+    draws = max(test.draws for test in tested)
+    parts = []
+    if more:
+        parts.append(f"it loses more than the control on {_tests(more)}")
+    if as_bad:
+        words = "the control loses at least four fifths as much on"
+        parts.append(f"{words} {_tests(as_bad)}, which is no evidence of a rotation")
+    if open_ := [test for test in above if test not in more and test not in as_bad]:
+        parts.append(f"neither is shown on {_tests(open_)}")
+    if floor := [test for test in tested if test.note]:
+        parts.append(f"at a floor on {', '.join(test.task for test in floor)} ({floor[0].note})")
+    return (
+        f"{text} Against {draws} draws of its mirror control (noise of the same damage, broken alike), on "
+        f"{len(tested)} tasks: {'; '.join(parts)}."
+    )
 
 
-def finding_on_restoration(name: str, gains: Sequence[Gain], against_post: Verdict) -> str:
+def _tests(tests: Sequence[ControlTest]) -> str:
+    return ", ".join(test.words for test in tests)
+
+
+def finding_on_restoration(name: str, gains: Sequence[Gain], against_post: TaskOutcomes) -> str:
     """Does it bring back what was trained, or merely go back to the base?
 
     docs/methods.md, section 3: brought back where the recovered gain's interval lies above one half on every trained
@@ -204,26 +239,34 @@ def finding_on_restoration(name: str, gains: Sequence[Gain], against_post: Verdi
     return text
 
 
-def finding_on_scale(name: str, against_post: Verdict) -> str:
-    """Does the post model's own spectrum matter?"""
+def finding_on_scale(name: str, against_post: TaskOutcomes, equivalence: Sequence[Equivalence] = ()) -> str:
+    """Does the post model's own spectrum matter? That it does not is said only where equivalence was shown."""
     if not against_post.worse and not against_post.better:
-        return f"{name}: the post model's own scale is not shown to matter ({against_post.n} tasks, none differs)."
-    return f"{name}: the base's scale in place of the post model's own makes a difference: {against_post.sentence}."
+        text = f"{name}: the post model's own scale is not shown to matter ({against_post.sentence})."
+    else:
+        text = f"{name}: the base's scale in place of the post model's own makes a difference: {against_post.sentence}."
+    shown = [test.words for test in equivalence if test.p_value < LEVEL]
+    open_ = [f"{test.words}, power {test.power:.2f}" for test in equivalence if test.p_value >= LEVEL]
+    if shown:
+        text += f" Equivalent to the post model within the margins on {', '.join(shown)}."
+    if open_:
+        text += f" Equivalence is not shown on {'; '.join(open_)}."
+    return text
 
 
-def finding_on_halves(name: str, against_base: Verdict, against_post: Verdict) -> str:
+def finding_on_halves(name: str, against_base: TaskOutcomes, against_post: TaskOutcomes) -> str:
     """How far does one half of the change take the base?"""
     return f"{name}: against the base {against_base.sentence}; against the post model {against_post.sentence}."
 
 
-def finding_on_noise(against_base: Verdict) -> str:
+def finding_on_noise(against_base: TaskOutcomes) -> str:
     """What would any perturbation of that size have done?"""
     return f"Noise of the same size alone: against the base {against_base.sentence}."
 
 
-def finding_on_training(model: str, base: str, verdict: Verdict) -> str:
+def finding_on_training(model: str, base: str, found: TaskOutcomes) -> str:
     """What did post-training do?"""
-    return f"{model} against {base}: {verdict.sentence}."
+    return f"{model} against {base}: {found.sentence}."
 
 
 def finding_on_temperature(rows: Iterable[Mapping[str, float | None]]) -> str | None:

@@ -15,17 +15,24 @@ EDIT = "edit-4"
 EVALUATION = "evaluation-3"
 """Part of every stored score's identity: change it whenever the same model and task could give another score."""
 
-CONTROLS = "controls-1"
+CONTROLS = "controls-2"
 """Change it whenever the same edits could be given other control draws, or another test against them."""
-CLAIMS = "claims-2"
+
+CLAIMS = "claims-3"
 """Of the tables of claims and sentences; each claim's rule has a version of its own beside it."""
 
 PROBE = "probe-2"
 """Of stored texts, attention entropies and similarities: change it whenever the same model and prompts could give
 another result."""
 
-CIRCUIT = "circuit-1"
+CIRCUIT = "circuit-2"
 """Change it whenever the same model and prompts could give another circuit, or the same circuit other measures."""
+
+BACKLOG = "backlog-1"
+"""Of the list of what waits: change it whenever the same state could give other rows."""
+
+RELEASES = "releases-1"
+"""Of the rows of releases: change it whenever the same listing could be decided otherwise."""
 
 LINEAGE = "lineage-1"
 """Change it whenever the same two models could give another row of `lineage`; the verdict's rules have their own."""

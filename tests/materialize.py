@@ -14,14 +14,20 @@ from assets.materializing import WorkspaceResource
 def materialize(
     data: Path, families: Path, model: str | None, *assets: str, config: dict[str, Any] | None = None
 ) -> dg.ExecuteInProcessResult:
-    """Materialize some assets of one model, or of none; a failure is a result, not an exception."""
+    """Materialize some assets of one model, or of none, with their checks; a failure is a result, not an exception."""
     made = [one for one in defs.assets or [] if isinstance(one, dg.AssetsDefinition)]
     selected = [one for one in made if {key.to_user_string() for key in one.keys} & set(assets)]
+    checks = [
+        one
+        for one in defs.asset_checks or []
+        if isinstance(one, dg.AssetChecksDefinition)
+        and {key.asset_key.to_user_string() for key in one.check_keys} & set(assets)
+    ]
     with dg.DagsterInstance.ephemeral() as instance:
         if model:
             instance.add_dynamic_partitions("models", [model])
         return dg.materialize(
-            selected,
+            [*selected, *checks],
             instance=instance,
             partition_key=model,
             resources={"workspace": WorkspaceResource(data=str(data), families=str(families))},

@@ -17,6 +17,7 @@ import numpy as np
 
 from assets.groups import contract
 from resources.warehouse import Published, TableStore, publish
+from tests.synthetic_behaviour import control_rows, derived_rows
 from tests.synthetic_circuits import circuit_rows
 from tests.synthetic_relations import relation_rows
 
@@ -167,7 +168,8 @@ def _claims(model: Model, number: int) -> dict[str, list[dict[str, Any]]]:
     ]
     where = {"family": model.family, "model_id": model.id, "page": "pair", "rank": 0}
     reading = where | {"sentence": f"The weights of {model.id} changed by 2 %.", "rests_on": []}
-    return {"claims": verdicts, "findings": [*sentences, reading]}
+    on_edits = where | {"page": "edits", "sentence": f"disrupt-left breaks {model.id}.", "rests_on": []}
+    return {"claims": verdicts, "findings": [*sentences, reading, on_edits]}
 
 
 def _verdict(claim: str, family: str, model: str, base: str, word: str) -> dict[str, Any]:
@@ -331,7 +333,10 @@ def _behaviour(model: Model, shape: Shape, random: np.random.Generator) -> dict[
         "edited_checkpoints": edited, "evaluation_scores": scores, "evaluation_samples": samples,
         "evaluation_contrasts": contrasts, "generations": generations,
     }  # fmt: skip
-    return tables if is_base else tables | _attention(model, shape, list(subjects), random)
+    if is_base:
+        return tables
+    beside = derived_rows(model.id, model.base, edited, TASKS) | control_rows(model.id, TASKS, random)
+    return tables | beside | _attention(model, shape, list(subjects), random)
 
 
 def _edits(model: Model, skill: float, subjects: dict[str, tuple[str, float]]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ LAYERS, HEADS, PROMPTS = 4, 4, 20
 KEPT = {"A": (3, 0), "B": (2, 1), "C": (1, 2)}
 RECEIVER = {"A": (-1, -1, "logits"), "B": (3, 0, "q"), "C": (2, 1, "v")}
 POSITION = {"A": "last", "B": "last", "C": "query_label"}
+TOKENS = ("The", " bell", " F", ".", " F", " the")
 DESIDERATA = ("object", "positional", "lexical", "reflexive")
 REASON = "no head passes as structure reader (D); the best rejected score is -0.011"
 
@@ -31,8 +32,8 @@ def circuit_rows(model: str, base: str, role: str, random: np.random.Generator) 
             {"model_id": model, "recipient_id": recipient, "donor_id": donor, "component": group}
             | {"circuit_model_id": base, "n_heads": 1, "accuracy_recipient": 0.6, "accuracy_donor": 0.8}
             | {"accuracy_patched": 0.72, "accuracy_patched_low": 0.6, "accuracy_patched_high": 0.82}
-            | {"accuracy_random": 0.61, "accuracy_random_low": 0.58, "accuracy_random_high": 0.65, "p_value": 0.05}
-            | {"random_draws": 19, "n_prompts": 70}
+            | {"accuracy_random": 0.61, "accuracy_random_low": 0.58, "accuracy_random_high": 0.65, "p_value": 0.03}
+            | {"rank_p": 0.05, "random_draws": 19, "n_prompts": 70}
             for recipient, donor in ((base, model), (model, base))
             for group in KEPT
         ]
@@ -78,6 +79,14 @@ def _found(model: str, random: np.random.Generator) -> Tables:
             for name in ("1", "template: in")
         ],
         "attention_knockouts": knockouts,
+        "attention_patterns": [
+            {"model_id": model, "queried_box": box, "answer": "bell", "predicted": "bell", "tokens": list(TOKENS)}
+            | {"previous_query_label": 2, "query_label": 4, "last": 5, "layer": layer, "head": head}
+            | {"weights": [1.0, *([0.0] * 20)]}
+            for box in (1, 4)
+            for layer in range(LAYERS)
+            for head in range(HEADS)
+        ],
         "circuit_checks": [
             {"model_id": model, "check": "a circuit of all heads is the model", "error": 1e-6, "tolerance": 1e-3}
             | {"passed": True}
@@ -85,8 +94,9 @@ def _found(model: str, random: np.random.Generator) -> Tables:
         "component_masks": [
             {"model_id": model, "circuit_model_id": model, "circuit_group": group, "desideratum": name}
             | {"heads": [".".join(map(str, KEPT[group]))], "n_heads": 1, "n_group": 1, "accuracy": 0.5}
-            | {"accuracy_low": 0.4, "accuracy_high": 0.6, "accuracy_random": 0.05, "accuracy_random_high": 0.1}
-            | {"p_value": 0.05, "random_draws": 19, "n_prompts": 70, "accuracy_by_box": [0.5] * 7}
+            | {"accuracy_low": 0.4, "accuracy_high": 0.6, "accuracy_random": 0.05, "accuracy_random_low": 0.0}
+            | {"accuracy_random_high": 0.1}
+            | {"p_value": 0.03, "rank_p": 0.05, "random_draws": 19, "n_prompts": 70, "accuracy_by_box": [0.5] * 7}
             for group in KEPT
             for name in DESIDERATA
         ],
@@ -112,8 +122,8 @@ def _run(model: str, base: str, role: str, random: np.random.Generator) -> Table
         {"model_id": model, "circuit_model_id": whose, "accuracy_full": accuracy, "accuracy_full_low": accuracy - 0.1}
         | {"accuracy_full_high": accuracy + 0.1, "accuracy_circuit": circuit, "accuracy_circuit_low": circuit - 0.1}
         | {"accuracy_circuit_high": circuit + 0.1, "accuracy_empty": 0.0, "accuracy_random": 0.02}
-        | {"accuracy_random_low": 0.0, "accuracy_random_high": 0.1, "p_value": 0.05, "random_draws": 19}
-        | {"faithfulness": circuit / accuracy, "f": 0.8, "accuracy_circuit_counterfactual": 0.3}
+        | {"accuracy_random_low": 0.0, "accuracy_random_high": 0.1, "p_value": 0.03, "rank_p": 0.05}
+        | {"random_draws": 19, "faithfulness": circuit / accuracy, "f": 0.8, "accuracy_circuit_counterfactual": 0.3}
         | {"faithfulness_counterfactual": 0.4, "f_counterfactual": 0.5, "completeness_random": 0.1}
         | {"completeness_groups": 0.3, "n_heads": 3, "n_components": 3, "n_prompts": 70}
         | {"accuracy_full_by_box": [accuracy] * 7, "accuracy_circuit_by_box": [circuit] * 7}

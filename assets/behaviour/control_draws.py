@@ -5,7 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from assets.materializing import WorkspaceResource, check_spec, materializing, spec
+from assets.behaviour import scalars
+from assets.materializing import WorkspaceResource, dashboard_link, materializing, spec
 from resources import workers
 from resources.workspace import Workspace
 
@@ -15,12 +16,12 @@ from resources.workspace import Workspace
         spec(
             "control_draws",
             "behaviour",
-            "Many draws of the noise and mirror controls of every disruptive edit, and the edit held against them.",
+            "Many draws of the noise and mirror controls of every disruptive edit, made in memory and judged by the "
+            "log-likelihood of right answers, and the edit held against them: does it hurt more than the same "
+            "operation does where there was no post-training? The mirror control, which starts from the post model, "
+            "decides.",
             "torch",
         )
-    ],
-    check_specs=[
-        check_spec("control_draws", "damage_is_matched", "Mirror controls are as far from the post model as the edits.")
     ],
 )
 def control_draws(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
@@ -35,10 +36,12 @@ def control_draws(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
         {
             "dagster/row_count": len(tables["control_draws"]),
             "tests": len(tests),
+            **scalars.controls(tests),
             "table": _test_table(tests),
             **({"notes": "; ".join(notes)} if notes else {}),
+            "rows": run.table_path("control_tests"),
+            "dashboard": dashboard_link("edits", run.model),
         },
-        [_damage_is_matched(tests)],
     )
 
 
@@ -56,24 +59,6 @@ def draw_controls(space: Workspace, model: str) -> dict[str, list[dict[str, Any]
         Evaluation(space, shelf, []), draws=settings.control_draws, documents=settings.control_documents
     )
     return {"control_draws": drawn.rows(), "control_tests": drawn.tests()}
-
-
-def _damage_is_matched(tests: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:
-    """Within a factor of two, or the control is no control of that edit: said as a warning."""
-    from resources.evaluation.drawn_controls import MIRROR
-
-    ratios = {
-        row["recipe"]: row["weight_error"] / row["control_weight_error"]
-        for row in tests
-        if row["control"] == MIRROR and row.get("control_weight_error")
-    }
-    return dg.AssetCheckResult(
-        check_name="damage_is_matched",
-        asset_key="control_draws",
-        passed=all(0.5 <= ratio <= 2 for ratio in ratios.values()),
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata=ratios or {"note": "no control draws"},
-    )
 
 
 def _test_table(tests: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:

@@ -5,7 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from assets.materializing import WorkspaceResource, check_spec, dashboard_link, materializing, spec
+from assets.behaviour import scalars
+from assets.materializing import WorkspaceResource, dashboard_link, materializing, spec
 from resources import workers
 from resources.workspace import Workspace
 
@@ -22,15 +23,11 @@ class EditConfig(dg.Config):
         spec(
             "edited_checkpoints",
             "behaviour",
-            "Edited checkpoints of a descendant, with their noise controls; a base has none.",
+            "Checkpoints of a descendant in which one change was put back, broken or taken alone, each with the "
+            "noise control that it needs. They load with transformers; which stay on disk after they were scored, "
+            "and how far each is from the post model, stands in its row. A base has none. Run config `recipes` "
+            "narrows what is made.",
             "safetensors",
-        )
-    ],
-    check_specs=[
-        check_spec(
-            "edited_checkpoints",
-            "restored_is_closer",
-            "What restores a side is nearer to the post model than what breaks it.",
         )
     ],
 )
@@ -45,13 +42,13 @@ def edited_checkpoints(
         "edited_checkpoints",
         {
             "dagster/row_count": len(rows),
+            **scalars.edits(rows),
             "failed": sum(row["status"] != "ready" for row in rows),
             "bytes_on_disk": sum(row.get("bytes") or 0 for row in rows if row["path"]),
             "edits": _edit_table(rows),
             "rows": run.table_path("edited_checkpoints"),
             "dashboard": dashboard_link("edits", run.model),
         },
-        [_restored_is_closer(rows)],
         complete=complete,
     )
 
@@ -65,27 +62,6 @@ def edit_model(space: Workspace, model: str, recipes: Sequence[str] | None = Non
     workers.release()  # edits are made in this process, which wants the memory
     shelf = Shelf(space, model)
     return make_edits(shelf, recipes, lambda rows: Evaluation(space, shelf, rows))
-
-
-def _restored_is_closer(rows: Sequence[dict[str, Any]]) -> dg.AssetCheckResult:
-    """Compare the weight errors of what restores with those of what it undoes, in the same scope, without options."""
-    from rotoscale.recipes import RECIPES
-
-    error = {row["label"]: row["weight_error"] for row in rows if row.get("weight_error") is not None}
-    pairs = [
-        (label, label.replace(name, recipe.undoes, 1))
-        for name, recipe in RECIPES.items()
-        for label in error
-        if recipe.undoes and label.startswith(name) and label.replace(name, recipe.undoes, 1) in error
-    ]
-    compared = {label: error[label] for restored, broken in pairs for label in (restored, broken)}
-    return dg.AssetCheckResult(
-        check_name="restored_is_closer",
-        asset_key="edited_checkpoints",
-        passed=all(error[restored] <= error[broken] for restored, broken in pairs),
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata=compared or {"note": "nothing to compare: no edit that restores what another breaks"},
-    )
 
 
 def _edit_table(rows: Sequence[dict[str, Any]]) -> dg.MetadataValue:

@@ -12,12 +12,13 @@ from rotoscale import versions
 
 
 def _recipes(space: Workspace, entry: ModelEntry) -> Any:
-    """Wanted recipes, seed, and what is to be kept on disk."""
+    """Wanted recipes, how many draws their controls have, seed, and what is to be kept on disk."""
     from resources.edits.shelf import wanted_plans
 
     family = space.registry.families[entry.family]
     plans = [plan.as_json() for plan in wanted_plans(family)] if entry.role == "descendant" else []
-    return [entry.role, plans, space.settings.seed, space.settings.keep_edits, versions.DECOMPOSITION]
+    settings = space.settings
+    return [entry.role, plans, settings.control_draws, settings.seed, settings.keep_edits, versions.DECOMPOSITION]
 
 
 def _edits_on_disk(space: Workspace, entry: ModelEntry) -> bool:

@@ -47,6 +47,8 @@ TABLES = (
         difference_high DOUBLE The upper end of the same.
         p_difference DOUBLE One-sided: the edit hurts more than its control.
         q_difference DOUBLE Benjamini-Hochberg over the edits and tasks of this model and control.
+        p_no_worse DOUBLE One-sided: the control loses less than four fifths of what the edit loses.
+        q_no_worse DOUBLE Benjamini-Hochberg over the same; below 0.05 the edit is shown to hurt no more.
         n INTEGER Documents.
         weight_error DOUBLE Of the edit: how far its matrices are from the post model's.
         control_weight_error DOUBLE Of the control from what it disrupts, mean over draws.

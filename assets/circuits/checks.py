@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import dagster as dg
 
-TEXTS = {
-    "clean_value": "Patching a head with its clean value changes nothing.",
-    "everything": "Patching every head gives the counterfactual's output.",
-    "whole_model": "A circuit of all heads is the model: its faithfulness is 1.",
-}
+from assets.checking import Rows, row_checks
+
+_ORDER = ("clean_value", "everything", "whole_model")
 """Checks by name, in the order of the rows of `circuit_checks`."""
 
 
-def known_interventions(rows: Sequence[dict[str, Any]]) -> list[dg.AssetCheckResult]:
-    """One result for each check; they pass where no circuit was looked for."""
+def clean_value(rows: Rows) -> dg.AssetCheckResult:
+    """Patching a head with its clean value changes nothing."""
+    return _known("clean_value", rows)
+
+
+def everything(rows: Rows) -> dg.AssetCheckResult:
+    """Patching every head gives the counterfactual's output."""
+    return _known("everything", rows)
+
+
+def whole_model(rows: Rows) -> dg.AssetCheckResult:
+    """A circuit of all heads is the model: its faithfulness is 1."""
+    return _known("whole_model", rows)
+
+
+def _known(name: str, rows: Rows) -> dg.AssetCheckResult:
+    """The result of one intervention; it passes where no circuit was looked for."""
     if not rows:
-        note = {"note": "nothing to check: no circuit was looked for in this model"}
-        return [
-            dg.AssetCheckResult(check_name=name, asset_key="circuits", passed=True, metadata=note) for name in TEXTS
-        ]
-    return [
-        dg.AssetCheckResult(
+        nothing = "no circuit was looked for in this model"
+        return dg.AssetCheckResult(
             check_name=name,
             asset_key="circuits",
-            passed=row["passed"],
-            metadata={"what": row["check"], "error": row["error"], "tolerance": row["tolerance"]},
+            passed=True,
+            metadata={"compared": 0, "note": f"nothing to check: {nothing}"},
+            description=f"Compared nothing: {nothing}.",
         )
-        for name, row in zip(TEXTS, rows, strict=True)
-    ]
+    row = rows[_ORDER.index(name)]
+    return dg.AssetCheckResult(
+        check_name=name,
+        asset_key="circuits",
+        passed=row["passed"],
+        metadata={"compared": 1, "what": row["check"], "error": row["error"], "tolerance": row["tolerance"]},
+    )
+
+
+CHECKS = [row_checks("circuits", clean_value, everything, whole_model, tables=("circuit_checks",))]

@@ -2,15 +2,15 @@
 
 import dagster as dg
 
-from assets.circuits import checks, plots
+from assets.circuits import plots
 from assets.circuits.work import UNRELATED, Tables, head_model, metadata, nothing, or_reason, settings_of
 from assets.groups import tables_of
-from assets.materializing import WorkspaceResource, check_spec, dashboard_link, materializing, spec
+from assets.materializing import WorkspaceResource, dashboard_link, materializing, spec
 from assets.structure.plots import image
 from resources.workspace import Workspace
 
 NAME = "circuits"
-_MEASURED = ("circuit_stability", "attention_knockouts", "circuit_checks")
+_MEASURED = ("circuit_stability", "attention_knockouts", "attention_patterns", "circuit_checks")
 
 
 @dg.multi_asset(
@@ -18,11 +18,12 @@ _MEASURED = ("circuit_stability", "attention_knockouts", "circuit_checks")
         spec(
             NAME,
             "circuits",
-            "The attention heads that do entity tracking, found by path patching, and the edges between them.",
+            "The attention heads that do entity tracking in this model, found by path patching step by step, and the "
+            "edges between them, with how stable the search is and interventions whose result is known. A model that "
+            "the task cannot be put to has no rows, and the reason stands in the metadata.",
             "torch",
         )
     ],
-    check_specs=[check_spec(NAME, name, text) for name, text in checks.TEXTS.items()],
 )
 def circuits(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
     """Find one model's own circuit."""
@@ -34,12 +35,16 @@ def circuits(context: dg.AssetExecutionContext, workspace: WorkspaceResource) ->
         NAME,
         {
             **metadata(rows, reason, tables_of(NAME)),
+            **(
+                {"heads_in_circuit": len({(row["layer"], row["head"]) for row in heads if row["kept"]})}
+                if heads
+                else {}
+            ),
             **({"groups": plots.group_table(rows)} if rows["circuit_screens"] else {}),
             **({"heads": image(plots.head_grid(heads))} if heads else {}),
             "dashboard": dashboard_link("circuits", run.model),
             "rows": run.table_path("circuit_heads"),
         },
-        checks.known_interventions(rows["circuit_checks"]),
     )
 
 

@@ -1,5 +1,8 @@
 """The asset `circuit_faithfulness`: what the base's circuit, and the model's own, do inside a model."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import dagster as dg
 
 from assets.circuits import plots
@@ -17,7 +20,8 @@ NAME = "circuit_faithfulness"
         spec(
             NAME,
             "circuits",
-            "How faithfully the base's circuit does the job in this model, beside random circuits, and its own.",
+            "How faithfully the base's circuit does the job in this model when all other heads are replaced by their "
+            "means, beside random circuits with as many heads, and how faithfully the model's own circuit does.",
             "torch",
         )
     ],
@@ -32,11 +36,19 @@ def circuit_faithfulness(context: dg.AssetExecutionContext, workspace: Workspace
         NAME,
         {
             **metadata(rows, reason, tables_of(NAME)),
+            **_numbers(rows[NAME], run.base),
             **({"curves": image(plots.curves(curves))} if curves else {}),
             "dashboard": dashboard_link("circuits", run.model),
             "rows": run.table_path(NAME),
         },
     )
+
+
+def _numbers(rows: Sequence[Mapping[str, Any]], base: str) -> dict[str, float]:
+    """How faithful the base's circuit is in this model, for Dagster's plots over partitions."""
+    of_base = [row for row in rows if row["circuit_model_id"] == base]
+    names = ("f", "faithfulness", "accuracy_full", "accuracy_circuit", "accuracy_random")
+    return {name: row[name] for row in of_base for name in names if row[name] is not None}
 
 
 def run_in(space: Workspace, model_id: str) -> tuple[Tables, str]:

@@ -16,7 +16,8 @@ NAME = "cross_model_patching"
         spec(
             NAME,
             "circuits",
-            "Accuracy of a model with its base's heads in it, and of the base with this model's, beside random heads.",
+            "Accuracy of a model with its base's heads in it, and of the base with this model's, group by group and "
+            "both ways, beside as many random heads: which part of the circuit explains what fine-tuning gained?",
             "torch",
         )
     ],

@@ -102,6 +102,25 @@ TABLES = (
         """,
     ),
     table(
+        "attention_patterns",
+        "circuits",
+        "model_id queried_box layer head",
+        "Where the strongest heads look on a few prompts, the same for a whole family: to look at, not a score.",
+        _MODEL
+        + """
+        queried_box INTEGER Position of the queried box, from 1; there is one prompt for each.
+        answer VARCHAR The right object.
+        predicted VARCHAR Most likely token of the whole vocabulary.
+        tokens VARCHAR[] The prompt, token by token.
+        previous_query_label INTEGER Token at which the queried letter is told, from 0.
+        query_label INTEGER Token at which it is asked for.
+        last INTEGER Token at which the answer is read.
+        layer INTEGER Block, counted from 0.
+        head INTEGER Attention head, counted from 0.
+        weights FLOAT[] Attention of token 0 to itself, of token 1 to tokens 0 and 1, and so on, to three decimals.
+        """,
+    ),
+    table(
         "circuit_checks",
         "circuits",
         "model_id check",
@@ -132,7 +151,8 @@ TABLES = (
         accuracy_random DOUBLE Mean accuracy of random circuits with as many heads at each position in each layer.
         accuracy_random_low DOUBLE 2.5th percentile of the random circuits.
         accuracy_random_high DOUBLE 97.5th percentile of the random circuits.
-        p_value DOUBLE (1 + random circuits at least as good) / (1 + random circuits).
+        p_value DOUBLE Chance of as good a random one: rank p from 199 draws on, prediction t-test of fewer.
+        rank_p DOUBLE (1 + random circuits at least as good) / (1 + random circuits).
         random_draws INTEGER Random circuits drawn.
         faithfulness DOUBLE Accuracy of the circuit over accuracy of the model.
         f DOUBLE Share of the logit difference that the circuit keeps, above the model without heads; 1 is all of it.
@@ -206,10 +226,13 @@ TABLES = (
         accuracy DOUBLE How often the model then names what follows from the alternate's information.
         accuracy_low DOUBLE Lower end of its 95 % interval (Wilson).
         accuracy_high DOUBLE Upper end of its 95 % interval (Wilson).
-        accuracy_random DOUBLE Mean accuracy of random masks with as many heads in each layer.
+        accuracy_random DOUBLE Mean accuracy of random masks of as many heads.
+        accuracy_random_low DOUBLE 2.5th percentile of the random masks.
         accuracy_random_high DOUBLE 97.5th percentile of the random masks.
-        p_value DOUBLE (1 + random masks at least as good) / (1 + random masks).
+        p_value DOUBLE Chance of as good a random one: rank p from 199 draws on, prediction t-test of fewer.
+        rank_p DOUBLE (1 + random masks at least as good) / (1 + random masks).
         random_draws INTEGER Random masks drawn.
+        random_in_layers BOOLEAN Whether random ones have as many heads in each layer, not only in all.
         n_prompts INTEGER Prompts, none of them used to learn the mask.
         accuracy_by_box FLOAT[] Accuracy by the position of the queried box.
         """,
@@ -246,11 +269,13 @@ TABLES = (
         accuracy_patched DOUBLE Accuracy of the recipient with the donor's heads.
         accuracy_patched_low DOUBLE Lower end of its 95 % interval (Wilson).
         accuracy_patched_high DOUBLE Upper end of its 95 % interval (Wilson).
-        accuracy_random DOUBLE Mean accuracy with as many random heads of the donor in the same layers.
+        accuracy_random DOUBLE Mean accuracy with as many random heads of the donor.
         accuracy_random_low DOUBLE 2.5th percentile of the random heads.
         accuracy_random_high DOUBLE 97.5th percentile of the random heads.
-        p_value DOUBLE (1 + random draws at least as good) / (1 + random draws).
+        p_value DOUBLE Chance of as good a random one: rank p from 199 draws on, prediction t-test of fewer.
+        rank_p DOUBLE (1 + random draws at least as good) / (1 + random draws).
         random_draws INTEGER Draws of random heads.
+        random_in_layers BOOLEAN Whether random ones have as many heads in each layer, not only in all.
         n_prompts INTEGER Prompts.
         """,
     ),

@@ -10,7 +10,11 @@ from assets.materializing_shared import materializing_shared, shared_spec
 @dg.multi_asset(
     specs=[
         shared_spec(
-            "claims", "claims", "What the numbers say of each claim of the two papers: supported, refuted, or neither."
+            "claims",
+            "claims",
+            "What the numbers say of each claim of the two papers: supported, refuted, undecided or not tested, one "
+            "verdict for each claim and descendant or family. The rules were written down before the numbers were "
+            "looked at and have versions; only what has new evidence is judged again.",
         )
     ]
 )

@@ -11,8 +11,10 @@ from typing import Any
 
 from assets.groups import model_assets
 from resources.families import pair_key
+from resources.warehouse.behaviour_rows import TABLES as BEHAVIOUR_TABLES
 from resources.workspace import Workspace
 from rotoscale.claims import CLAIMS, Evidence
+from rotoscale.claims.sentences import EDITS_PAGE, PAIR_PAGE, findings_on_page
 
 FAMILY = "@"
 """Before a family's name in a key: no model's id can begin with it."""
@@ -29,6 +31,14 @@ def keys(space: Workspace) -> list[str]:
         entry for entry in space.registry.models.values() if entry.role == "descendant" and _is_ready(space, entry.id)
     ]
     return [*(entry.id for entry in entries), *dict.fromkeys(FAMILY + entry.family for entry in entries)]
+
+
+def keys_of_sentences(space: Workspace) -> list[str]:
+    """The same, and unrelated models: nothing is claimed of them, but there is something to say."""
+    unrelated = [
+        entry.id for entry in space.registry.models.values() if entry.role == "unrelated" and _is_ready(space, entry.id)
+    ]
+    return [*keys(space), *unrelated]
 
 
 def gather(space: Workspace, key: str) -> Evidence:
@@ -50,30 +60,54 @@ def made_from(space: Workspace, key: str) -> list[Any]:
     return found
 
 
-def pair_sentences(space: Workspace, key: str) -> list[dict[str, Any]]:
+def sentences_on_pair(space: Workspace, key: str) -> list[dict[str, Any]]:
     """Rows of `findings` on a descendant against its base; none of a family, or where they were not compared."""
-    from resources.warehouse.pair_rows import pair_rows
-    from resources.warehouse.pair_rows import pair_sentences as sentences_on
-    from rotoscale.claims.sentences import findings_on_pair
+    from resources.warehouse.pair_rows import pair_rows, pair_sentences
 
     if key.startswith(FAMILY):
         return []
     entry = space.registry.model(key)
+    base = entry.base or ""
     # Shapes are lists, and needed; the other tables' lists are whole spectra and pictures.
     tables = {table: space.tables.read(table, key, lists=table == "tensor_changes") for table in PAIR_TABLES}
-    lineage = space.tables.read("lineage", pair_key(key, entry.base or ""))
-    rows = pair_rows(key, entry.base or "", tables, space.facts(key)["dtype"], lineage)
+    lineage = space.tables.read("lineage", pair_key(key, base))
+    rows = pair_rows(key, base, tables, space.facts(key)["dtype"], lineage)
     if not rows.matrices:
         return []
-    return findings_on_pair(entry.family, key, entry.base or "", sentences_on(rows), PAIR_TABLES)
+    rests_on = [{"table": table, "where": {"model_id": key, "base_id": base}} for table in PAIR_TABLES]
+    return findings_on_page(PAIR_PAGE, entry.family, key, pair_sentences(rows), rests_on)
 
 
-def pair_made_from(space: Workspace, key: str) -> list[Any]:
-    """What the rows on a descendant against its base were made from."""
+def sentences_on_edits(space: Workspace, key: str) -> list[dict[str, Any]]:
+    """Rows of `findings` on what a descendant and its edits can do; none of a family, or where none was scored."""
+    from resources.warehouse.behaviour_rows import behaviour_sentences
+
     if key.startswith(FAMILY):
         return []
-    lineage = pair_key(key, space.registry.model(key).base or "")
-    return [*((table, _version(space, table, key)) for table in PAIR_TABLES), _version(space, "lineage", lineage)]
+    entry = space.registry.model(key)
+    tables = {table: _rows(space, table, models) for table, models in _behaviour_rows(space, key).items()}
+    sentences = behaviour_sentences(key, entry.base or "", tables)
+    rests_on = [{"table": table, "where": {"model_id": key}} for table in BEHAVIOUR_TABLES]
+    return findings_on_page(EDITS_PAGE, entry.family, key, sentences, rests_on)
+
+
+def sentences_made_from(space: Workspace, key: str) -> list[Any]:
+    """What the rows on a descendant that sentences are made of, beside its verdicts, were made from."""
+    if key.startswith(FAMILY):
+        return []
+    behaviour = _behaviour_rows(space, key)
+    pairs = [
+        *((table, key) for table in PAIR_TABLES),
+        ("lineage", pair_key(key, space.registry.model(key).base or "")),
+        *((t, model) for t, models in behaviour.items() for model in models),
+    ]
+    return [(table, model, _version(space, table, model)) for table, model in pairs]
+
+
+def _behaviour_rows(space: Workspace, key: str) -> dict[str, list[str]]:
+    """By table, the models whose rows the sentences on edits are made of: a base is scored once for all."""
+    base = space.registry.model(key).base or ""
+    return {table: [key, base] if table == "evaluation_scores" else [key] for table in BEHAVIOUR_TABLES}
 
 
 def _wanted(space: Workspace, key: str) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.claims.evidence import pair_sentences
+from assets.claims.evidence import sentences_on_edits, sentences_on_pair
 from assets.freshness import shared_fingerprint
 from assets.groups import shared_assets
 from assets.materializing import WorkspaceResource
@@ -11,7 +11,12 @@ from assets.materializing_shared import materializing_shared, shared_spec
 
 @dg.multi_asset(
     specs=[
-        shared_spec("findings", "claims", "The sentences that command line, report, dashboard and DuckDB show alike.")
+        shared_spec(
+            "findings",
+            "claims",
+            "The sentences that command line, report, dashboard and DuckDB show alike, made once from the verdicts and "
+            "from the comparison of a descendant with its base, each with the rows that it rests on.",
+        )
     ]
 )
 def findings(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
@@ -23,11 +28,13 @@ def findings(context: dg.AssetExecutionContext, workspace: WorkspaceResource) ->
         gone = run.remove_others()
         for key in run.pending:
             verdicts = shared_assets()["claims"]
-            if run.space.tables.fingerprint("claims", key) != shared_fingerprint(run.space, verdicts, key):
+            judged = key in verdicts.keys(run.space)
+            if judged and run.space.tables.fingerprint("claims", key) != shared_fingerprint(run.space, verdicts, key):
                 waiting += 1
                 continue
             made_from = run.fingerprint(key)
-            rows = findings_on_claims(run.space.tables.read("claims", key)) + pair_sentences(run.space, key)
+            rows = findings_on_claims(run.space.tables.read("claims", key))
+            rows += sentences_on_pair(run.space, key) + sentences_on_edits(run.space, key)
             run.write(key, {"findings": rows}, made_from)
             made += len(rows)
     return run.result({"sentences": made, "waiting": waiting, "removed": len(gone)})

@@ -23,7 +23,8 @@ def _inputs(space: Workspace, key: str) -> Any:
 
 
 def _inputs_of_sentences(space: Workspace, key: str) -> Any:
-    return [evidence.made_from(space, key), evidence.pair_made_from(space, key)]
+    verdicts = evidence.made_from(space, key) if key in evidence.keys(space) else []
+    return [verdicts, evidence.sentences_made_from(space, key)]
 
 
 GROUP = Group(
@@ -34,8 +35,8 @@ GROUP = Group(
         SharedAsset(
             "findings",
             versions.CLAIMS,
-            after=("claims", "rotation_statistics", "tensor_changes", "lineage"),
-            keys=evidence.keys,
+            after=("claims", "rotation_statistics", "tensor_changes", "evaluation_scores", "lineage"),
+            keys=evidence.keys_of_sentences,
             inputs=_inputs_of_sentences,
         ),
     ),

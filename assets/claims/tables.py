@@ -46,7 +46,7 @@ TABLES = (
         """
         family VARCHAR Model family.
         model_id VARCHAR Descendant that the sentence is about; empty for a family.
-        page VARCHAR claims (verdicts), or pair (the reading of a descendant against its base).
+        page VARCHAR claims (verdicts), pair (a descendant against its base), or edits (its and its edits' scores).
         rank INTEGER Its place among those sentences, counted from 0.
         sentence VARCHAR The sentence.
         rests_on JSON Rows that it was read from: tables, each with the values that find its rows.

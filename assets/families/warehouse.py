@@ -4,7 +4,9 @@ import dagster as dg
 
 from assets.automation import publish_what_is_new
 from assets.groups import model_assets, shared_assets
-from assets.materializing import WorkspaceResource, failure
+from assets.materializing import WorkspaceResource
+from assets.publishing import publish
+from assets.trying import failure
 from rotoscale.errors import RotoscaleError
 
 
@@ -22,7 +24,7 @@ from rotoscale.errors import RotoscaleError
 def warehouse(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
     """All tables published together as one read-only DuckDB file under a new name."""
     try:
-        published = workspace.open().publish()
+        published = publish(workspace.open(), context.run_id)
     except RotoscaleError as error:
         raise failure(error) from error
     return dg.MaterializeResult(

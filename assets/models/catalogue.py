@@ -8,7 +8,9 @@ from assets.freshness import CATALOGUE, asset_fingerprint
 from assets.groups import model_assets
 from resources import progress
 from resources.families import ModelEntry
-from resources.workspace import Workspace
+from resources.hub import HubLimitError
+from resources.hub.client import now
+from resources.workspace import WAITING, Workspace
 from rotoscale.errors import RotoscaleError
 
 
@@ -55,13 +57,23 @@ def store(space: Workspace, entry: ModelEntry, row: dict[str, Any], run_id: str)
 def ensure_catalogued(space: Workspace, model_id: str, run_id: str) -> None:
     """Catalogue a model that was not read yet: automation may start a descendant's run before its base's.
 
-    Writes the row that the model's own run would write. Raises NotReady when it is quarantined already, and the
-    checkpoint's own error when it turns out bad now.
+    Writes the row that the model's own run would write. Raises NotReady when it is quarantined already or waits for
+    the Hub, and the checkpoint's own error when it turns out bad now.
     """
-    if not space.tables.read("models", model_id):
+    if not space.tables.read("models", model_id) or space.wait_is_over(model_id, now()):
         entry = space.registry.model(model_id)
-        store(space, entry, catalogue(space, entry), run_id)
+        try:
+            store(space, entry, catalogue(space, entry), run_id)
+        except HubLimitError as error:
+            wait(space, entry, error, run_id)
+            raise
     space.facts(model_id)
+
+
+def wait(space: Workspace, entry: ModelEntry, error: HubLimitError, run_id: str) -> None:
+    """Write the row of a model that the Hub gives later."""
+    row = {**registered(entry), "status": WAITING, "status_reason": str(error), "retry_at": error.until}
+    store(space, entry, row, run_id)
 
 
 def registered(entry: ModelEntry) -> dict[str, Any]:

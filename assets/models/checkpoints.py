@@ -2,9 +2,11 @@
 
 import dagster as dg
 
-from assets.materializing import WorkspaceResource, check_spec, failure, spec
-from assets.models.catalogue import catalogue, registered, store
+from assets.materializing import WorkspaceResource, model_of_run, spec
+from assets.models.catalogue import catalogue, registered, store, wait
+from assets.trying import trying
 from resources import progress
+from resources.hub import HubLimitError
 from rotoscale.errors import RotoscaleError
 
 
@@ -13,27 +15,33 @@ from rotoscale.errors import RotoscaleError
         spec(
             "checkpoints",
             "models",
-            "A checkpoint (local folder, Hub snapshot, adapter on its base) resolved, verified and catalogued.",
+            "A checkpoint, be it a local folder, a Hub snapshot at a pinned commit or an adapter on its base, "
+            "resolved, read through once, verified and catalogued. One that cannot be used is quarantined: its row "
+            "says why, with file, tensor and remedy, and all other models go on.",
             "safetensors",
         )
     ],
-    check_specs=[check_spec("checkpoints", "finite_weights", "Every weight of every tensor is a finite number.")],
 )
 def checkpoints(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
-    """Catalogue one checkpoint; one that cannot be used is quarantined with its reason."""
-    space = workspace.open()
-    try:
-        entry = space.registry.model(context.partition_key)
-    except RotoscaleError as error:
-        raise failure(error) from error
-    try:
-        with progress.logging_to(context.log.info):
-            row = catalogue(space, entry)
-        made_from = store(space, entry, row, context.run_id)
-    except RotoscaleError as error:
-        row = {**registered(entry), "status": "quarantined", "status_reason": str(error)}
-        store(space, entry, row, context.run_id)
-        raise failure(error) from error
+    """Catalogue one checkpoint; one that cannot be used is quarantined with its reason.
+
+    One that the Hub gives later only waits, with the time, and the automation asks again then. What passes by itself
+    says nothing of the checkpoint.
+    """
+    space, entry = model_of_run(context, workspace)
+    with trying(context, space, entry, ["checkpoints"]):
+        try:
+            with progress.logging_to(context.log.info):
+                row = catalogue(space, entry)
+            made_from = store(space, entry, row, context.run_id)
+        except HubLimitError as error:
+            wait(space, entry, error, context.run_id)
+            raise
+        except RotoscaleError as error:
+            if not error.passes:
+                row = {**registered(entry), "status": "quarantined", "status_reason": str(error)}
+                store(space, entry, row, context.run_id)
+            raise
     return dg.MaterializeResult(
         asset_key="checkpoints",
         data_version=dg.DataVersion(made_from),
@@ -46,9 +54,4 @@ def checkpoints(context: dg.AssetExecutionContext, workspace: WorkspaceResource)
             "revision": row["revision"] or "local",
             "content_hash": row["content_hash"],
         },
-        check_results=[
-            dg.AssetCheckResult(
-                check_name="finite_weights", passed=True, metadata={"parameters_read": row["n_parameters"]}
-            )
-        ],
     )

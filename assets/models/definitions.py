@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.models.checkpoints import checkpoints
+from assets.models.checks import CHECKS
 from assets.models.sensors import registered_models
 
-defs = dg.Definitions(assets=[checkpoints], sensors=[registered_models])
+defs = dg.Definitions(assets=[checkpoints], asset_checks=CHECKS, sensors=[registered_models])

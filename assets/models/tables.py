@@ -29,8 +29,9 @@ TABLES = (
         n_kv_heads INTEGER Key and value heads per block.
         n_parameters BIGINT Parameters; tied tensors counted once.
         content_hash VARCHAR SHA-256 over all tensors, whatever the sharding.
-        status VARCHAR ready, or quarantined.
-        status_reason VARCHAR Why it was quarantined, and the remedy.
+        status VARCHAR ready, quarantined, waiting (the Hub wants to be asked later), or forgotten.
+        status_reason VARCHAR Why it was quarantined or waits, and the remedy.
+        retry_at TIMESTAMPTZ When a waiting one is fetched again at the earliest.
         """,
     ),
 )

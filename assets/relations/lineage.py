@@ -7,30 +7,21 @@ from assets.materializing_shared import materializing_shared, shared_spec
 from assets.relations.group import pairs
 
 
-class LineageConfig(dg.Config):
-    """Which pairs, by the name that their rows are stored under; all that were not tested yet if empty."""
-
-    only: list[str] = []  # noqa: RUF012 (Dagster makes a field of it)
-
-
 @dg.multi_asset(
     specs=[
         shared_spec("lineage", "relations", "Whether two models of a family share an initialisation, and how surely.")
     ]
 )
-def lineage(
-    context: dg.AssetExecutionContext, workspace: WorkspaceResource, config: LineageConfig
-) -> dg.MaterializeResult:
+def lineage(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
     """Test the pairs that were not tested yet."""
     from resources.lineage.rows import lineage_row
 
     found: dict[str, int] = {}
     with materializing_shared(context, workspace, "lineage") as run:
         gone = run.remove_others()
-        pending = [key for key in run.pending if not config.only or key in config.only]
-        for key in pending:
+        for key in run.pending:
             made_from = run.fingerprint(key)
             row = lineage_row(run.space, *pairs(run.space)[key])
             run.write(key, {"lineage": [row]}, made_from)
             found[row["verdict"]] = found.get(row["verdict"], 0) + 1
-    return run.result({"tested": len(pending), "removed": len(gone), **found})
+    return run.result({"tested": len(run.pending), "removed": len(gone), **found})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from command_line import completing
 from command_line.options import workspace_options
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Tables = dict[str, list[dict[str, Any]]]
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completing.checkpoints)
 @click.option("--in", "others", metavar="MODEL", multiple=True, help="Follow the circuit into this model; repeatable.")
 @click.option(
     "--json",
@@ -155,32 +156,35 @@ def _print(console: Console, tables: Tables, reason: str) -> None:
         ]
         heads = " ".join(f"{row['layer']}.{row['head']}" for row in sorted(mine, key=lambda row: row["score"]))
         groups.append((step["model_id"], step["circuit_group"], heads or "empty", step["best_score"]))
-    console.print(
+    show.put(
+        console,
         show.table(
             "Circuits by group: heads as layer.head, strongest first",
             ["model", "group", "heads", "best score"],
             groups,
             caption="Best score: relative change of the right object's probability; of an empty group, rejected.",
-        )
+        ),
     )
     if reason:
         console.print(f"Note: {reason}.", markup=False)
     columns = "model_id circuit_model_id accuracy_full accuracy_circuit accuracy_random p_value faithfulness f n_heads"
-    console.print(
+    show.put(
+        console,
         show.table(
             "Faithfulness: the circuit alone, all other heads replaced by their means",
             ["in", "circuit of", "model", "circuit", "random", "p", "faithfulness", "f", "heads"],
             [[row[column] for column in columns.split()] for row in tables["circuit_faithfulness"]],
-        )
+        ),
     )
     columns = "recipient_id donor_id component accuracy_recipient accuracy_donor accuracy_patched accuracy_random"
     if tables.get("cross_model_patching"):
-        console.print(
+        show.put(
+            console,
             show.table(
                 "Heads exchanged: accuracy of the recipient with the donor's heads",
                 ["recipient", "donor", "group", "recipient", "donor", "patched", "random heads"],
                 [[row[column] for column in columns.split()] for row in tables["cross_model_patching"]],
-            )
+            ),
         )
     failed = [f"{row['model_id']}: {row['check']} (error {row['error']:.2g})" for row in tables["circuit_checks"]
               if not row["passed"]]  # fmt: skip

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from command_line import completing
 from command_line.options import depth_option, workspace_options
 
 
 @click.command()
-@click.argument("base")
-@click.argument("post")
+@click.argument("base", shell_complete=completing.checkpoints)
+@click.argument("post", shell_complete=completing.checkpoints)
 @workspace_options
 @click.option(
     "--json",
@@ -21,20 +22,26 @@ from command_line.options import depth_option, workspace_options
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also write the rows of scale_statistics, rotation_statistics and agreement to this file.",
 )
+@click.option("--wide", is_flag=True, help="Also print every table: scale, rotation, agreement, energy, outliers.")
 @depth_option
-def compare(base: str, post: str, json_file: Path | None) -> None:
+def compare(base: str, post: str, json_file: Path | None, wide: bool) -> None:
     """Compare the checkpoint POST with the BASE it was trained from.
 
     Each is a local folder or a Hugging Face id (org/name or org/name@revision); POST may be a PEFT LoRA adapter.
 
     \b
     The output, from top to bottom:
+      verdicts on the papers' claims that weights alone can support or refute
+      a reading: how much changed and where, scale, agreement, and what is not known
+      one table by matrix type
+
+    \b
+    With --wide also:
       total change, and the most changed tensors outside the principal matrices
       scale       how singular values were scaled, per matrix type
       rotation    He and Cao's NF per matrix type (full depth)
       the five matrices that stand out
       agreement   whether left and right changed together, and where the energy of the change lies
-      a reading of all this, with what is not known
 
     \b
     Examples:
@@ -45,23 +52,20 @@ def compare(base: str, post: str, json_file: Path | None) -> None:
 
     The same pair again takes seconds; a killed run goes on where it stopped.
     """
-    from assets.groups import structural_assets
     from command_line import show, show_pair
-    from command_line.running import materialize, materialize_pair, open_workspace
-    from resources.families import pair_key, register_local
+    from command_line.running import compare_pair, open_workspace
+    from resources.families import register_local
     from resources.warehouse import read
-    from resources.warehouse.pair_rows import read_pair_rows
-    from resources.warehouse.summaries import summarize
-    from rotoscale.errors import RotoscaleError
+    from resources.warehouse.pair_rows import pair_sentences, read_pair_rows
+    from resources.warehouse.summaries import sentences, sentences_on, summarize
+    from rotoscale.claims import NOT_TESTED
+    from rotoscale.claims.sentences import PAIR_PAGE
 
     space = open_workspace()
-    base_entry, post_entry = register_local(
-        space.settings.local_families, base, post, shipped=[space.settings.families]
-    )
+    registration = register_local(space.settings.local_families, base, post, shipped=[space.settings.families])
+    base_entry, post_entry = registration
     space.refresh()
-    outcome = materialize(space, [post_entry.id], show.errors(), structural_assets())
-    if outcome.failed:
-        raise RotoscaleError("; ".join(f"{model}: {reason}" for model, reason in outcome.failed.items()))
+    compare_pair(space, registration, show.errors())
     with read(space.settings.published) as connection:
         summary = summarize(connection, post_entry.id, base_entry.id)
         rows = {
@@ -70,16 +74,22 @@ def compare(base: str, post: str, json_file: Path | None) -> None:
             if json_file
         }
         found = read_pair_rows(connection, post_entry.id, base_entry.id)
-    if found.lineage is None and found.summary.looks_unrelated:
-        failure = materialize_pair(space, "lineage", pair_key(base_entry.id, post_entry.id), show.errors())
-        if failure:
-            raise RotoscaleError(failure)
-        with read(space.settings.published) as connection:
-            found = read_pair_rows(connection, post_entry.id, base_entry.id)
+        is_its_base = post_entry.base == base_entry.id != post_entry.id
+        verdicts = [row for row in sentences(connection) if row["model_id"] == post_entry.id and is_its_base]
+        # Stored of every model against its base; one against itself, or another reference, is read here and now.
+        reading = sentences_on(connection, post_entry.id, PAIR_PAGE) if is_its_base else pair_sentences(found)
     console = show.output()
-    show.comparison(console, summary)
-    show_pair.agreement(console, found)
-    show_pair.reading(console, found)
+    console.print(f"{post_entry.id} against {base_entry.id}", style="bold", markup=False, soft_wrap=True)
+    for row in verdicts:
+        if row["verdict"] != NOT_TESTED:
+            show.say(console, row["sentence"], "- ")
+    show_pair.reading(console, reading)
+    show_pair.short(console, found)
+    if wide:
+        show.comparison(console, summary)
+        show_pair.agreement(console, found)
+    else:
+        console.print("--wide prints every table.", style="dim")
     if json_file:
         _write(json_file, rows)
 

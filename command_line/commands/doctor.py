@@ -24,7 +24,8 @@ def doctor(quick: bool) -> None:
 
     The exit code is 1 if anything is wrong. What is damaged is named with its remedy; nothing is changed.
     """
-    from assets.groups import contract
+    from assets.backlog import backlog
+    from assets.groups import contract, open_workspace
     from command_line import show
     from command_line.running import bar
     from resources import progress
@@ -58,6 +59,15 @@ def doctor(quick: bool) -> None:
         found = load_registry(settings.families, settings.local_families)
         return f"{len(found.models)} models in {len(found.families)} families"
 
+    def waiting() -> str:
+        waits = backlog(open_workspace(settings))
+        given_up = [f"{one.model} ({reason})" for one in waits for reason in dict.fromkeys(one.held.values())]
+        failing = [f"{one.model} {one.tries}" for one in waits if one.tries and not one.held]
+        said = [f"{len(waits)} models are not up to date"]
+        said += [f"tried in vain: {', '.join(failing)}"] if failing else []
+        said += [f"given up: {'; '.join(given_up)}"] if given_up else []
+        return "; ".join(said)
+
     def writable() -> str:
         settings.data.mkdir(parents=True, exist_ok=True)
         if not os.access(settings.data, os.W_OK):
@@ -71,6 +81,7 @@ def doctor(quick: bool) -> None:
     check("workers", lambda: f"{settings.workers} of {os.cpu_count()} cores")
     check("data", writable)
     check("families", registry)
+    check("backlog", waiting)
     with bar(show.errors()):
         for examination in examinations(settings, TableStore(settings.tables, contract())):
             if not (quick and examination.slow):
@@ -78,6 +89,6 @@ def doctor(quick: bool) -> None:
                 check(examination.name, partial(examination.run, report))
         check("published", published)
     check("leftovers", lambda: f"{len(leftovers(settings.data))} files of killed runs, swept by the next publishing")
-    console.print(show.table("rotoscale doctor", ["what", "state", "found"], rows))
+    show.put(console, show.table("rotoscale doctor", ["what", "state", "found"], rows))
     if wrong:
         raise click.exceptions.Exit(1)

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from command_line import completing
 from command_line.options import workspace_options
 from rotoscale.recipes import RECIPES, Parameter, parameters_of_all
 
@@ -62,8 +63,8 @@ def _recipe_options(command: Any) -> Any:
 
 
 @click.command(help=_HELP)
-@click.argument("base")
-@click.argument("post")
+@click.argument("base", shell_complete=completing.checkpoints)
+@click.argument("post", shell_complete=completing.checkpoints)
 @click.option("--recipe", required=True, help="One of the recipes above.")
 @click.option(
     "--out",

@@ -20,6 +20,7 @@ def families(forgotten: bool) -> None:
     from command_line import show
     from command_line.running import open_workspace
     from resources.warehouse.summaries.measures import FORGOTTEN
+    from resources.workspace import WAITING
 
     space = open_workspace()
     console = show.output()
@@ -27,8 +28,8 @@ def families(forgotten: bool) -> None:
         rows = []
         for entry in family.models:
             facts = next(iter(space.tables.read("models", entry.id)), None)
-            if facts and facts["status"] == "quarantined":
-                state = f"quarantined: {facts['status_reason']}"
+            if facts and facts["status"] in ("quarantined", WAITING):
+                state = f"{facts['status']}: {facts['status_reason']}"
             elif facts and facts["status"] == FORGOTTEN:
                 if not forgotten:
                     continue
@@ -42,4 +43,4 @@ def families(forgotten: bool) -> None:
                 state = f"{len(model_assets()) - len(left)} of {len(model_assets())} assets" if left else "up to date"
             rows.append([entry.id, entry.method or "", ", ".join(entry.dependencies), entry.source, state])
         title = f"{family.name}: {family.title}" + ("" if family.automatic else " (runs only when named)")
-        console.print(show.table(title, ["model", "method", "compared with", "source", "state"], rows))
+        show.put(console, show.table(title, ["model", "method", "compared with", "source", "state"], rows))

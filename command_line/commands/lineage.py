@@ -118,11 +118,12 @@ def _family(space: Workspace, family: str) -> list[Row]:
         raise RotoscaleError(f'no family "{family}" is registered; there are: {known}. For two models give both')
     members = [entry.id for entry in space.registry.models.values() if entry.family == family]
     entries = space.registry.closure(members)
-    outcome = materialize(space, members, show.errors(), ["checkpoints"], ["lineage"])
+    pairs = [(a, b) for a, b in pairs_of(entries) if family in (a.family, b.family)]
+    keys = [pair_key(a.id, b.id) for a, b in pairs]
+    outcome = materialize(space, members, show.errors(), ["checkpoints"], {"lineage": keys})
     for model, reason in outcome.failed.items():
         show.errors().print(f"{model}: {reason}", markup=False, soft_wrap=True)
-    pairs = [(a, b) for a, b in pairs_of(entries) if family in (a.family, b.family)]
-    return [row for a, b in pairs for row in space.tables.read("lineage", pair_key(a.id, b.id))]
+    return [row for key in keys for row in space.tables.read("lineage", key)]
 
 
 def _print_pair(console: Console, row: Row) -> None:

@@ -11,9 +11,10 @@ from command_line.options import workspace_options
 @workspace_options
 def publish() -> None:
     """Publish all finished tables as the next DuckDB file. `run` and `compare` do this by themselves."""
+    from assets.publishing import publish as publish_workspace
     from command_line import show
     from command_line.running import open_workspace
 
-    published = open_workspace().publish()
+    published = publish_workspace(open_workspace())
     counts = ", ".join(f"{rows} {table}" for table, rows in published.rows.items() if rows)
     show.output().print(f"{published.path}: {counts or 'no rows yet'}")

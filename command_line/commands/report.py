@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from command_line import completing
 from command_line.options import workspace_options
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.models_and_families)
 @click.option(
     "--out",
     required=True,

@@ -13,8 +13,11 @@ from command_line.options import workspace_options
 if TYPE_CHECKING:
     import dagster as dg
 
+    from resources.workspace import Workspace
+
 _LAUNCHED = ".dagster/grpc_info"
 """Tag of runs that Dagster's own daemon or UI launched; runs of `rotoscale run` beside it have none."""
+_PARTITION = "dagster/partition"
 
 
 @click.command()
@@ -41,6 +44,8 @@ def ui(port: int, dashboard_port: int) -> None:
     # The servers run in the project's folder, so that relative paths would mean something else to them.
     os.environ["ROTOSCALE_DATA"] = str(space.settings.data)
     os.environ["ROTOSCALE_FAMILIES"] = str(space.settings.families)
+    # Judging what waits reads every table's file once; of thousands of models that takes more than a minute.
+    os.environ.setdefault("DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS", "600")
     os.environ["ROTOSCALE_DAGSTER_URL"] = f"http://127.0.0.1:{port}"
     os.environ["ROTOSCALE_DASHBOARD_URL"] = launch.address(dashboard_port)
     dagster = [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)]
@@ -63,19 +68,30 @@ def ui(port: int, dashboard_port: int) -> None:
                 Service("dashboard", launch.command(dashboard_port), launch.environment(), logs / "dashboard.log"),
             ],
             PROJECT,
-            before_stop=lambda: release_runs(instance),
+            before_stop=lambda: take_back_tries(space, release_runs(instance)),
         )
 
 
-def release_runs(instance: dg.DagsterInstance) -> None:
+def take_back_tries(space: Workspace, models: list[str]) -> None:
+    """What is stopped with the UI did not fail: its tries do not count."""
+    for model in models:
+        for asset in space.tries.begun(model):
+            space.tries.interrupted(model, asset)
+
+
+def release_runs(instance: dg.DagsterInstance) -> list[str]:
     """Mark the daemon's unfinished runs as cancelled: without their processes they would stay "started" for good.
 
     A run left as started holds a slot, and one that fails because it was stopped is not tried again by the
-    automation; a cancelled one is, and finished matrices are kept either way.
+    automation; a cancelled one is, and finished matrices are kept either way. Returns the models of these runs.
     """
     import dagster as dg
+
+    models = []
 
     unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished)):
         if _LAUNCHED in run.tags:
             instance.report_run_canceled(run, message="Stopped together with the UI; it starts again with it.")
+            models += [run.tags[_PARTITION]] if _PARTITION in run.tags else []
+    return models

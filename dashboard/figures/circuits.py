@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dashboard import colours, text
+from dashboard.circuit_frames import GROUPS
 from dashboard.figures.frame import Chart, across, axis_of, framed, heading, layer_axis, plain, tiles
 
 if TYPE_CHECKING:
@@ -16,17 +19,22 @@ if TYPE_CHECKING:
 PLACE = {"D": (0, 0), "C": (1, 0), "B": (2, 0), "A": (3, 0), "K": (1, 1), "V": (2, 1)}
 """Column of each group in the graph, information flowing to the right, and whether it stands in the lower row."""
 _LOGITS = (4.0, 0.0)
+_NAMED = {"previous_query_label": "letter told:", "query_label": "asked for:", "last": "answered:"}
+"""What the rows of the named positions are marked by in an attention pattern."""
 MOST_EDGES = 60
+_BETWEEN = 66
+"""Pixels between two rows of grids: numbers and title of the upper one, heading of the lower."""
 
 
 def head_grids(data: pd.DataFrame, models: Sequence[str], theme: str = "light") -> Chart:
     """Scores by layer and head of one step: a tile for each model, one colour scale; kept heads carry a dot."""
-    wide = min(4, len(models))
-    rows = -(-len(models) // wide)
     layers, heads = int(data["layer"].max()) + 1, int(data["head"].max()) + 1
+    wide = min(6 if layers <= 8 else 4, len(models))
+    rows = -(-len(models) // wide)
+    tall = min(320, 19 * heads)
     known = [abs(v) for v in plain(data["score"]) if v is not None]
     reach = max([0.01, *known])
-    chart, layout = Chart(), tiles(rows, wide)
+    chart, layout = Chart(), tiles(rows, wide, down=_BETWEEN / (rows * (tall + _BETWEEN) - _BETWEEN))
     notes = []
     for number, model in enumerate(models):
         mine = data[data["model_id"] == model]
@@ -53,13 +61,15 @@ def head_grids(data: pd.DataFrame, models: Sequence[str], theme: str = "light") 
         bare = {"showgrid": False, "zeroline": False}
         layout[f"xaxis{axis}"] |= {**layer_axis(0, layers - 1), **bare}
         layout[f"yaxis{axis}"] |= {**bare, "range": [-0.5, heads - 0.5], "dtick": 1 if heads <= 16 else 8}
+        if number % wide == 0:
+            layout[f"yaxis{axis}"]["title"] = {"text": "head", "standoff": 10}
         x, y = layout[f"xaxis{axis}"]["domain"], layout[f"yaxis{axis}"]["domain"]
         notes.append(heading(f"<b>{text.label(model, 30)}</b>", sum(x) / 2, y[1]))
     for number in range(len(models), rows * wide):
         layout.pop(f"xaxis{axis_of(0, number, wide)}")
         layout.pop(f"yaxis{axis_of(0, number, wide)}")
-    height = 70 + rows * (70 + min(320, 14 * heads))
-    return framed(chart, height, left=40, bottom=50, **layout, annotations=notes, hovermode="closest")
+    height = 84 + rows * tall + (rows - 1) * _BETWEEN
+    return framed(chart, height, left=56, bottom=50, **layout, annotations=notes, hovermode="closest")
 
 
 def graph(heads: pd.DataFrame, edges: pd.DataFrame, theme: str = "light") -> Chart:
@@ -104,7 +114,8 @@ def graph(heads: pd.DataFrame, edges: pd.DataFrame, theme: str = "light") -> Cha
     for group in dict.fromkeys(group for _, group, _ in nodes):
         members = [p for _, g, p in nodes if g == group]
         top = max(p[1] for p in members)
-        notes.append({"text": f"<b>{group}</b>", "x": members[0][0], "y": top, "yshift": 34, "showarrow": False})
+        words = f"<b>{GROUPS.get(group, text.label(group))}</b>"
+        notes.append({"text": words, "x": members[0][0], "y": top, "yshift": 34, "showarrow": False})
     bare = {"showgrid": False, "zeroline": False, "showticklabels": False, "fixedrange": True}
     lows = [p[1] for _, _, p in nodes] or [0.0]
     chart.arrange(
@@ -127,7 +138,7 @@ def _places(heads: pd.DataFrame) -> dict[tuple[str, int, int], tuple[float, floa
             if row != lower:
                 continue
             names = [(int(r.layer), int(r.head)) for r in members.itertuples()]
-            first = (len(names) - 1) / 2 if not lower else below - 2.0
+            first = (len(names) - 1) / 2 if not lower else below - 1.7
             for i, (layer, head) in enumerate(names):
                 at[str(group), layer, head] = (float(column), first - i)
                 lowest = min(lowest, first - i)
@@ -181,6 +192,41 @@ def curves(data: pd.DataFrame, styles: Style, band_of: str | None = None) -> Cha
     chart.arrange(**across(1.0, "the whole model"))
     chart.arrange(xaxis={"title": {"text": "heads kept"}, "rangemode": "tozero"}, yaxis={"title": {"text": "f"}})
     return framed(chart, 380)
+
+
+def patterns(rows: Sequence[Mapping[str, Any]], theme: str = "light") -> Chart:
+    """Attention of one head on one prompt, a tile per model: which token (down) looks at which (across).
+
+    Each row has model_id, tokens, weights (the lower triangle, row by row), previous_query_label, query_label, last.
+    """
+    chart, layout = Chart(), tiles(1, len(rows))
+    notes = []
+    length = max(len(row["tokens"]) for row in rows)
+    for number, row in enumerate(rows):
+        axis = axis_of(0, number, len(rows))
+        tokens = [text.label(token.strip() or token, 12) for token in row["tokens"]]
+        places = list(range(len(tokens)))
+        weights = iter(plain(np.asarray(row["weights"], dtype=float).tolist()))
+        z = [[next(weights, None) if key <= query else None for key in places] for query in places]
+        words = [[f"{tokens[query]} ({query}) sees {tokens[key]} ({key})" for key in places] for query in places]
+        chart.add(
+            {
+                "type": "heatmap", "z": z, "zmin": 0, "zmax": 1, "colorscale": colours.amount(theme),
+                "xaxis": f"x{axis}", "yaxis": f"y{axis}", "showscale": number == 0, "hoverongaps": False,
+                "colorbar": {"thickness": 12, "outlinewidth": 0, "title": {"text": "attention", "side": "right"}},
+                "customdata": words, "hovertemplate": "%{customdata}: %{z:.3f}<extra></extra>",
+            }
+        )  # fmt: skip
+        marked = {int(row[name]): words for name, words in _NAMED.items()}
+        beside = [f"<b>{marked[i]} {token}</b>" if i in marked else token for i, token in enumerate(tokens)]
+        ticks = {"tickmode": "array", "tickvals": places, "tickfont": {"size": 9}, "ticks": ""}
+        bare = {"showgrid": False, "zeroline": False, "fixedrange": True}
+        across = {"ticktext": tokens, "tickangle": -90, "range": [-0.5, len(places) - 0.5]}
+        layout[f"xaxis{axis}"] |= {**bare, **ticks, **across}
+        layout[f"yaxis{axis}"] |= {**bare, **ticks, "ticktext": beside, "range": [len(places) - 0.5, -0.5]}
+        x, y = layout[f"xaxis{axis}"]["domain"], layout[f"yaxis{axis}"]["domain"]
+        notes.append(heading(f"<b>{text.label(row['model_id'], 30)}</b>", sum(x) / 2, y[1]))
+    return framed(chart, 110 + 11 * length, left=112, bottom=66, **layout, annotations=notes, hovermode="closest")
 
 
 def knockouts(data: pd.DataFrame, styles: Style) -> Chart:

@@ -168,13 +168,13 @@ def log_ticks(values: Iterable[Any]) -> Layout:
     return {"type": "log", "tickmode": "array", "tickvals": ticks, "ticktext": [f"{t:g}" for t in ticks]}
 
 
-def tiles(rows: int, columns: int, gap: float = 18.0, width: float = 1100.0) -> Layout:
+def tiles(rows: int, columns: int, gap: float = 18.0, width: float = 1100.0, down: float | None = None) -> Layout:
     """Axes of a grid of small figures, y axes shared: Plotly's make_subplots by hand, which takes far longer.
 
-    The axes of cell (i, j) are `axis_of(i, j, columns)`.
+    `down` is the share of the height between two rows. The axes of cell (i, j) are `axis_of(i, j, columns)`.
     """
     layout: Layout = {}
-    apart, down = gap / width, 0.05 / max(1, rows)
+    apart, down = gap / width, 0.05 / max(1, rows) if down is None else down
     wide, high = (1 - apart * (columns - 1)) / columns, (1 - down * (rows - 1)) / rows
     for i in range(rows):
         top = 1 - i * (high + down)

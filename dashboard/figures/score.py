@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dashboard import colours, text
 from dashboard.figures.frame import (
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 
 def dots(data: pd.DataFrame, *, guides: bool = True) -> Chart:
-    """Dot plot: a tile per task (`panel`), a line per subject (`name`), the mark by `kind`, stderr as whiskers.
+    """Dot plot: a tile per task (`panel`), a line per subject (`name`), the mark by `kind`.
 
+    Whiskers are `stderr`, or reach from `low` to `high` where the data have these; without either there are none.
     With `guides` the scores of the one base and the one post model run through each tile as lines.
     """
     panels = list(dict.fromkeys(data["panel"]))
@@ -43,11 +44,12 @@ def dots(data: pd.DataFrame, *, guides: bool = True) -> Chart:
                 {
                     "type": "scatter", "mode": "markers", "x": plain(points["value"]),
                     "y": [text.label(n, 36) for n in points["name"]], "xaxis": f"x{axis}", "yaxis": f"y{axis}",
-                    "error_x": {"array": plain(points["stderr"]), "thickness": 1.4, "width": 3},
+                    "error_x": {**_whiskers(points), "thickness": 1.4, "width": 3},
                     "marker": {"color": colours.KINDS.get(kind, colours.EDIT), "size": 9,
                                "symbol": colours.KIND_MARKS.get(kind, "circle")},
                     "name": text.label(kind), "legendgroup": str(kind), "showlegend": kind not in shown,
-                    "hovertemplate": "<b>%{y}</b><br>%{x:.4f} ± %{error_x.array:.4f}<extra></extra>",
+                    "hovertemplate": "<b>%{y}</b><br>%{x:.4f} %{customdata}<extra></extra>",
+                    "customdata": _spans(points),
                 }
             )  # fmt: skip
             shown.add(kind)
@@ -81,6 +83,25 @@ def dots(data: pd.DataFrame, *, guides: bool = True) -> Chart:
     )  # fmt: skip
     chart.arrange(legend={"y": 1.0, "yref": "container", "yanchor": "top"}, margin={"t": 56})
     return chart
+
+
+def _whiskers(points: pd.DataFrame) -> dict[str, Any]:
+    if "stderr" not in points and "low" not in points:
+        return {}
+    if "low" not in points:
+        return {"array": plain(points["stderr"])}
+    up, down = points["high"] - points["value"], points["value"] - points["low"]
+    return {"symmetric": False, "array": plain(up.clip(lower=0)), "arrayminus": plain(down.clip(lower=0))}
+
+
+def _spans(points: pd.DataFrame) -> list[str]:
+    """What stands behind each value on hovering."""
+    if "stderr" not in points and "low" not in points:
+        return [""] * len(points)
+    if "low" not in points:
+        return [f"± {text.number(error, 4)}" for error in points["stderr"]]
+    ends = zip(points["low"], points["high"], strict=True)
+    return [f"({text.number(low, 4)} to {text.number(high, 4)})" for low, high in ends]
 
 
 def overview(data: pd.DataFrame, styles: Style) -> Chart:

@@ -6,7 +6,17 @@ own catalogue or from `quantities.py`, never from a caller. Rows that compare a 
 floor) are left out of comparisons unless the pair is named, and forgotten models out of every list but `models`.
 """
 
-from dashboard.queries.edits import contrasts, edits, evaluated, generations, scores, similarity, temperature
+from dashboard.queries.edits import (
+    contrasts,
+    control_losses,
+    control_tests,
+    edits,
+    evaluated,
+    generations,
+    scores,
+    similarity,
+    temperature,
+)
 from dashboard.queries.families import by_layer, model_scores, overall, summary
 from dashboard.queries.matrices import (
     BANDS,
@@ -29,6 +39,8 @@ __all__ = [
     "by_layer",
     "cell",
     "contrasts",
+    "control_losses",
+    "control_tests",
     "coverage",
     "diagonals",
     "edits",

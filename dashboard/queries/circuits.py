@@ -131,6 +131,25 @@ def stability(source: Source, base_id: str) -> pd.DataFrame:
 
 
 @remembered
+def patterned(source: Source, model_id: str, base_id: str) -> pd.DataFrame:
+    """Heads and queried boxes of which a model's or its base's attention is kept."""
+    return source.frame(
+        "SELECT DISTINCT layer, head, queried_box FROM attention_patterns WHERE model_id IN (?, ?) "
+        "ORDER BY queried_box, layer, head",
+        [model_id, base_id],
+    )
+
+
+@remembered
+def pattern(source: Source, model_id: str, layer: int, head: int, queried_box: int) -> pd.DataFrame:
+    """Attention of one head on one prompt; no row where it is not kept."""
+    return source.frame(
+        "SELECT * FROM attention_patterns WHERE model_id = ? AND layer = ? AND head = ? AND queried_box = ?",
+        [model_id, layer, head, queried_box],
+    )
+
+
+@remembered
 def knockouts(source: Source, model_id: str) -> pd.DataFrame:
     """What a model loses where one position may not see another."""
     return source.frame(

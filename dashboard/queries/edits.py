@@ -114,3 +114,28 @@ def similarity(source: Source, model_id: str) -> pd.DataFrame:
         "ORDER BY r.subject_id <> r.model_id, e.is_control, label, r.subject_id, r.reference_id, r.layer",
         [model_id],
     )
+
+
+@remembered
+def control_losses(source: Source, model_id: str) -> pd.DataFrame:
+    """What each disruptive edit and each draw of its controls lost on each task: nats per document, below 0 a loss.
+
+    Columns recipe, control (edit, mirror, noise), draw, task, loss, weight_error; the edit comes last of its line.
+    """
+    if "control_draws" not in source.catalogue.tables:
+        return source.frame("SELECT '' AS recipe, '' AS control, '' AS task, 0.0 AS loss WHERE false")
+    return source.frame(
+        "SELECT recipe, control, draw, task, mean_log_likelihood - start_log_likelihood AS loss, weight_error "
+        "FROM control_draws WHERE model_id = ? ORDER BY task, recipe, control = 'edit', control = 'mirror', draw",
+        [model_id],
+    )
+
+
+@remembered
+def control_tests(source: Source, model_id: str) -> pd.DataFrame:
+    """Every disruptive edit held against its controls; the mirror control, which decides, first."""
+    if "control_tests" not in source.catalogue.tables:
+        return source.frame("SELECT '' AS recipe WHERE false")
+    return source.frame(
+        "SELECT * FROM control_tests WHERE model_id = ? ORDER BY control <> 'mirror', recipe, task", [model_id]
+    )

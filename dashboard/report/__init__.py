@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dashboard import queries, text
-from dashboard.report.claims import add_family_claims, add_model_claims
+from dashboard.report.claims import add_family_claims, add_family_sentences, add_model_claims
 from dashboard.report.family import add_family
 from dashboard.report.model import add_model
+from dashboard.report.provenance import add_provenance
 from dashboard.report.sheet import Sheet
 from dashboard.source import Source, latest
 from resources.atomic import write_text
@@ -41,8 +42,10 @@ def write_report(name: str, out: Path, published: Path) -> Path:
     if name in set(measured["model_id"]):
         sheet = Sheet(f"What post-training did to {text.short(name, 90)}", source.catalogue)
         add_model_claims(sheet, source, name)
-        for pair in measured[measured["model_id"] == name].itertuples():
-            add_model(sheet, source, models, name, str(pair.base_id))
+        bases = [str(base) for base in measured.loc[measured["model_id"] == name, "base_id"]]
+        for base in bases:
+            add_model(sheet, source, name, base)
+        add_provenance(sheet, source, models, {name, *bases})
     else:
         found = models[models["model_id"] == name]
         is_base = len(found) > 0 and found.iloc[0]["role"] == "base"
@@ -52,6 +55,8 @@ def write_report(name: str, out: Path, published: Path) -> Path:
         sheet = Sheet(f"The {text.short(family, 90)} family", source.catalogue)
         add_family_claims(sheet, source, str(family))
         add_family(sheet, source, models, str(family))
+        add_family_sentences(sheet, source, str(family))
+        add_provenance(sheet, source, models, set(models.loc[models["family"] == family, "model_id"]))
     about = queries.published(source).iloc[0]
     footer = (
         f"Made by rotoscale from published version {int(about['version'])}, {about['published_at']:%Y-%m-%d %H:%M %Z}. "

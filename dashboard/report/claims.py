@@ -20,9 +20,8 @@ _number = functools.partial(text.number, digits=3)
 
 
 def add_family_claims(sheet: Sheet, source: Source, family: str) -> None:
-    """Add claims by models of a family and the sentences on what was tested; nothing where nothing was judged."""
-    found = queries.verdicts(source)
-    found = found[found["family"] == family]
+    """Add claims by models of a family; nothing where nothing was judged."""
+    found = _of_family(source, family)
     if found.empty:
         return
     sheet.heading("What the papers claim, and what these models say of it")
@@ -31,7 +30,19 @@ def add_family_claims(sheet: Sheet, source: Source, family: str) -> None:
     subjects = [column for column in wide.columns if column.startswith(assemble.OF)]
     names = [(column, text.short(column.removeprefix(assemble.OF), 60), None) for column in subjects]
     sheet.table(wide, [("claim", "Claim", None), ("sentence", "What the paper says", None), *names], tones=TONES)
-    _sentences(sheet, source, found)
+
+
+def add_family_sentences(sheet: Sheet, source: Source, family: str) -> None:
+    """Add the sentences on each verdict on a family's models; nothing where nothing was judged."""
+    found = _of_family(source, family)
+    if len(found):
+        sheet.heading("The verdicts in words")
+        _sentences(sheet, source, found)
+
+
+def _of_family(source: Source, family: str) -> pd.DataFrame:
+    found = queries.verdicts(source)
+    return found[found["family"] == family]
 
 
 def add_model_claims(sheet: Sheet, source: Source, model: str) -> None:

@@ -28,8 +28,8 @@ def add_family(sheet: Sheet, source: Source, models: pd.DataFrame, family: str) 
     ids = [*dict.fromkeys(rows["base_id"].dropna()), *rows["model_id"]]
     scores = scores[scores["model_id"].isin(ids)]
     sheet.paragraph(
-        "Alpha is how far singular values were scaled (1 = not at all); NF / null how far left and right singular "
-        "vectors came apart, against noise of the same size (1 = noise)."
+        "Alpha is how far singular values were scaled (1 = not at all); NF / null is He and Cao's mismatch of left and "
+        f"right singular vectors, {text.NULL}"
     )
     _descendants(sheet, rows, scores)
     some = rows[rows["alpha"].notna() | rows["nf_over_null"].notna()]

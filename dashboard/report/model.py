@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dashboard import assemble, colours, queries, text
 from dashboard.figures import lines, score, spectrum
 from dashboard.quantities import shown
+from dashboard.queries import claims
 from dashboard.report.maps import add_map
 from dashboard.report.sheet import Sheet
 from dashboard.source import Source
+from resources.warehouse.summaries import EDITS_PAGE
 from resources.warehouse.summaries.measures import RELATIVE_CHANGE_TEXT
 
-if TYPE_CHECKING:
-    import pandas as pd
+FIRST_MAP = "relative_change"
+"""What a reader asks first: where did it change?"""
 
 SHOWN_MATRICES = 3
 """Matrices of a model that a report opens: those whose NF over null, then alpha, is furthest from 1."""
@@ -23,22 +25,10 @@ _three = functools.partial(text.number, digits=3)
 _four = functools.partial(text.number, digits=4)
 
 
-def add_model(sheet: Sheet, source: Source, models: pd.DataFrame, model: str, base: str) -> None:
+def add_model(sheet: Sheet, source: Source, model: str, base: str) -> None:
     """Add what there is about one comparison."""
     sheet.heading(f"Compared with {text.short(base, 90)}")
-    both = models[models["model_id"].isin([model, base])]
-    both = both.assign(source=both["source"].map(text.place))
-    number = functools.partial(text.number, digits=0)
-    sheet.table(
-        both,
-        [
-            ("model_id", "Model", None), ("role", "Role", None), ("method", "Method", None),
-            ("source", "Source", None), ("revision", "Revision", None), ("architecture", "Architecture", None),
-            ("dtype", "Format", None), ("n_layers", "Layers", number), ("n_parameters", "Parameters", text.big),
-            ("content_hash", "Content hash", None),
-        ],
-        of="models",
-    )  # fmt: skip
+    add_map(sheet, source, FIRST_MAP, model, base)
     summary = queries.summary(source)
     summary = summary[(summary["model_id"] == model) & (summary["base_id"] == base)]
     sheet.heading("By matrix type, over layers", 3)
@@ -57,7 +47,7 @@ def add_model(sheet: Sheet, source: Source, models: pd.DataFrame, model: str, ba
     _by_type(sheet, source, model, base)
     _bands(sheet, source, model, base)
     sheet.heading("Rotation", 3)
-    for quantity in shown("report", "rotation"):
+    for quantity in (key for key in shown("report", "rotation") if key != FIRST_MAP):
         add_map(sheet, source, quantity, model, base)
     _levels(sheet, source, model, base)
     for layer, matrix in _outstanding(source, model, base):
@@ -87,11 +77,12 @@ def _levels(sheet: Sheet, source: Source, model: str, base: str) -> None:
     data = assemble.long_levels(queries.levels(source, model, base), list(colours.LEVELS)).dropna(subset=["value"])
     if len(data):
         styles = {text.title(name): style for name, style in colours.LEVELS.items()}
-        data = data.assign(series=data["series"].map(text.title))
-        null = source.catalogue.meaning("nf_null_simulated", "rotation_statistics")
-        sheet.note(f"NF beside its nulls and the unrelated level. {null}")
+        data = data.assign(level=data["series"], series=data["series"].map(text.title))
+        levels = [name for name in colours.LEVELS if name != "nf" and (data["level"] == name).any()]
+        meant = (source.catalogue.meaning(name, "rotation_statistics") for name in levels)
+        sheet.note(f"NF beside that of noise and the unrelated level. {' '.join(filter(None, meant))}")
         sheet.figure(
-            lines.multiples(data, series="series", styles=styles, y_title="NF", log_y=True), "NF, nulls, unrelated"
+            lines.multiples(data, series="series", styles=styles, y_title="NF", log_y=True), "NF, noise, unrelated"
         )
 
 
@@ -137,10 +128,18 @@ def _matrix(sheet: Sheet, source: Source, cell: tuple[str, str, int, str]) -> No
 def _scores(sheet: Sheet, source: Source, model: str, base: str) -> None:
     scores = queries.scores(source, model, base)
     scores = scores[scores["value"].notna()]
+    for sentence in claims.findings(source, model, EDITS_PAGE):
+        sheet.paragraph(sentence)
     if len(scores):
         sheet.heading("Scores of edits and controls", 3)
         scores = scores.assign(panel=assemble.panels(scores), name=assemble.subject_names(scores, model, base))
         sheet.figure(score.dots(assemble.primary(scores)), "Scores with standard errors")
+    losses = queries.control_losses(source, model)
+    if len(losses):
+        sheet.heading("Losses of disruptive edits among the draws of their controls", 3)
+        sheet.figure(
+            score.dots(assemble.control_points(losses), guides=False), "Change of log-likelihood, nats per document"
+        )
     contrasts = assemble.primary(queries.contrasts(source, model))
     if len(contrasts):
         sheet.heading("Paired contrasts", 3)

@@ -32,6 +32,14 @@ Columns = Sequence[tuple[str, str, Callable[[Any], str] | None]]
 """Columns of a table: the data frame's name, the heading, and how a number is written (None for text)."""
 
 
+LONGEST_WORD = 24
+"""Characters of a word that stays whole in a table."""
+
+
+MOST_COLUMNS = 12
+"""Columns that fit on A4 in the letters of other tables."""
+
+
 @dataclass(frozen=True)
 class Text:
     """A heading, a paragraph, or a note in small grey letters."""
@@ -76,6 +84,11 @@ class Cell:
     is_number: bool
     tone: str = ""
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it has a word, such as a hash, that must be broken to fit on paper."""
+        return max(map(len, self.words.replace("_", " ").replace("-", " ").split()), default=0) > LONGEST_WORD
+
 
 @dataclass(frozen=True)
 class Table:
@@ -84,6 +97,11 @@ class Table:
     template: ClassVar[str] = "table.html.j2"
     headings: list[Heading]
     rows: list[list[Cell]]
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it has so many columns that it is set in smaller letters on paper."""
+        return len(self.headings) > MOST_COLUMNS
 
 
 @dataclass(frozen=True)

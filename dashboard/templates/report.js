@@ -17,5 +17,15 @@ async function start() {
   }
   document.body.dataset.drawn = figures.length;
 }
+// Figures have the width of the window; on A4 between the margins there are 186 mm, 96 pixels to the inch.
+const PAPER = Math.floor(186 / 25.4 * 96), GAP = 13;
+function eachFigure(change) {
+  if (document.body.dataset.drawn) {
+    for (const place of document.querySelectorAll('.figure')) Plotly.relayout(place, change(place));
+  }
+}
+addEventListener('beforeprint', () => eachFigure(place => ({autosize: false,
+  width: place.closest('.two') ? Math.floor((PAPER - GAP) / 2) : PAPER, height: place.clientHeight})));
+addEventListener('afterprint', () => eachFigure(() => ({autosize: true, width: null, height: null})));
 start().catch(error => { document.getElementById('problem').textContent =
   'The figures need a browser of 2023 or newer (' + error.message + '); the tables are complete without them.'; });

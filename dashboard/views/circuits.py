@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -37,10 +39,11 @@ def show() -> None:
     else:
         _heads(heads, steps)
         _graph(heads, steps, model, base)
+        _attention(heads, model, base)
     _faithfulness(model, base)
     _masks(model, base)
     _exchange(model, base)
-    _robustness(model, base)
+    _robustness(steps, model, base)
 
 
 @st.fragment
@@ -95,6 +98,39 @@ def _graph(heads: pd.DataFrame, steps: pd.DataFrame, model: str, base: str) -> N
 
 
 @st.fragment
+def _attention(heads: pd.DataFrame, model: str, base: str) -> None:
+    st.subheader("Where a head looks", anchor=False, help=meaning("weights", "attention_patterns"))
+    known = queries.patterned(parts.source(), model, base)
+    if known.empty:
+        parts.nothing("No attention kept", "It comes with `circuits`.")
+        return
+    members = circuit_frames.memberships(heads, base)
+    found = dict.fromkeys(zip(known["layer"].tolist(), known["head"].tolist(), strict=True))
+    by_name = {f"{layer}.{head}": (layer, head) for layer, head in sorted(found, key=lambda one: one not in members)}
+    boxes = known["queried_box"].drop_duplicates().tolist()
+    left, right = st.columns(2)
+    name = state.select(
+        "Head", list(by_name), "head", where=left,
+        names=lambda one: f"{one} ({', '.join(members[by_name[one]])})" if by_name[one] in members else one,
+    )  # fmt: skip
+    box = state.select("Prompt", boxes, "box", names=lambda one: f"asks for box {one} of those told", where=right)
+    layer, head = by_name[name]
+    shown = pd.concat([queries.pattern(parts.source(), one, layer, head, box) for one in dict.fromkeys((base, model))])
+    if shown.empty:
+        parts.nothing("Not kept", f"Head {layer}.{head} is not among the strongest of these models on this prompt.")
+        return
+    parts.figure(
+        circuits.patterns(shown.to_dict("records"), parts.theme()), "attention-pattern", shown,
+        alt="Attention of one head on one prompt: which token looks at which, a tile per model",
+    )  # fmt: skip
+    answers = "; ".join(f"{text.code(row.model_id)} answers {text.code(row.predicted)}" for row in shown.itertuples())
+    st.caption(
+        f"Down: the token that looks; across: what it sees. Right would be {text.code(shown['answer'].iloc[0])}; "
+        f"{answers}. Attention says what a head reads, not whether the answer needs it: that is what patching says."
+    )
+
+
+@st.fragment
 def _faithfulness(model: str, base: str) -> None:
     st.subheader("Faithfulness", anchor=False, help=meaning("faithfulness", "circuit_faithfulness"))
     data = queries.faithfulness(parts.source(), base)
@@ -109,7 +145,7 @@ def _faithfulness(model: str, base: str) -> None:
             score.dots(dots, guides=False), "circuit-faithfulness", dots,
             alt="Accuracy of the whole model, of the circuit, and of random circuits, a line per model",
         )  # fmt: skip
-        st.caption("Whiskers are one standard error; of random circuits their middle 95 % stands in the table below.")
+        st.caption("Whiskers are 95 % intervals; of random circuits, the middle 95 % of their draws.")
     with right:
         st.markdown("**f of the strongest heads**", help=meaning("f", "faithfulness_curves"))
         curves = queries.faithfulness_curves(parts.source(), base)
@@ -127,9 +163,10 @@ def _faithfulness(model: str, base: str) -> None:
         else:
             parts.nothing("No curves", "They come with `circuit_faithfulness`.")
     parts.table(
-        data, "circuit-faithfulness-table", of="circuit_faithfulness",
+        data, "circuit-faithfulness-table", of="circuit_faithfulness", columns=_ps("circuit_faithfulness"),
         order=["model_id", "circuit_model_id", "accuracy_full", "accuracy_circuit", "accuracy_random",
-               "accuracy_random_low", "accuracy_random_high", "p_value", "faithfulness", "f", "f_counterfactual",
+               "accuracy_random_low", "accuracy_random_high", "p_value", "rank_p", "faithfulness", "f",
+               "f_counterfactual",
                "completeness_random", "completeness_groups", "n_heads", "n_prompts"],
     )  # fmt: skip
     boxes = queries.by_box(parts.source(), base)
@@ -152,13 +189,14 @@ def _masks(model: str, base: str) -> None:
     )  # fmt: skip
     st.caption(
         "How often the object is named that follows if this kind of information comes from another prompt. "
-        "Controls are random masks of the same size in the same layers, the mean of their draws."
+        "Controls are random masks of the same size, in the same layers where these hold enough. Whiskers are 95 % "
+        "intervals, of controls the middle 95 % of their draws."
     )
     with st.expander("Masks as a table"):
         parts.table(
-            data, "component-masks-table", of="component_masks",
+            data, "component-masks-table", of="component_masks", columns=_ps("component_masks"),
             order=["model_id", "circuit_group", "desideratum", "heads", "accuracy", "accuracy_low", "accuracy_high",
-                   "accuracy_random", "accuracy_random_high", "p_value", "n_prompts"],
+                   "accuracy_random", "accuracy_random_high", "p_value", "rank_p", "n_prompts"],
         )  # fmt: skip
 
 
@@ -176,11 +214,25 @@ def _exchange(model: str, base: str) -> None:
     )  # fmt: skip
     st.caption(
         "Each tile is one model run with the other's heads, group by group. Controls are as many random heads of the "
-        "donor in the same layers, the mean of their draws."
+        "donor, in the same layers where these hold enough. Whiskers are 95 % intervals, of controls the middle 95 % "
+        "of their draws."
     )
+    with st.expander("Exchanges as a table"):
+        parts.table(
+            data, "cross-model-table", of="cross_model_patching", columns=_ps("cross_model_patching"),
+            order=["recipient_id", "donor_id", "component", "accuracy_recipient", "accuracy_patched",
+                   "accuracy_random", "accuracy_random_high", "p_value", "rank_p", "random_draws", "random_in_layers",
+                   "n_prompts"],
+        )  # fmt: skip
 
 
-def _robustness(model: str, base: str) -> None:
+def _ps(table: str) -> dict[str, Any]:
+    """Both p of a table in two digits: one of them may be minute."""
+    number = st.column_config.NumberColumn
+    return {name: number(text.title(name), format="%.2g", help=meaning(name, table)) for name in ("p_value", "rank_p")}
+
+
+def _robustness(steps: pd.DataFrame, model: str, base: str) -> None:
     st.subheader("How sure", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
@@ -203,10 +255,17 @@ def _robustness(model: str, base: str) -> None:
                 stability, "circuit-stability", of="circuit_stability",
                 order=["model_id", "resample", "jaccard_heads", "jaccard_edges", "n_heads", "n_edges"],
             )  # fmt: skip
+        left_out = [name for name in steps["model_id"].drop_duplicates() if name not in set(stability["model_id"])]
+        if len(stability) and left_out:
+            st.caption(
+                f"Not computed for {', '.join(map(text.code, left_out))}: below 105 prompts "
+                "(`ROTOSCALE_CIRCUIT_PROMPTS`) only the base's search is done again."
+            )
     data = queries.knockouts(parts.source(), model)
     if len(data):
         st.markdown("**Attention knocked out**", help=meaning("probability_change", "attention_knockouts"))
-        data = data.assign(pair=data["query_position"].fillna("") + " sees no " + data["key_position"].fillna(""))
+        pair = data["query_position"].fillna("") + " sees no " + data["key_position"].fillna("")
+        data = data.assign(pair=pair.str.replace("_", " "))
         pairs = list(dict.fromkeys(data["pair"]))
         parts.figure(
             circuits.knockouts(data, colours.assigned(pairs)), "attention-knockouts", data,

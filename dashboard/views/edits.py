@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import assemble, colours, parts, queries, state, text
 from dashboard.figures import lines, score
 from dashboard.parts import meaning
+from resources.warehouse.summaries import EDITS_PAGE
 
 TITLE = "Edits and scores"
 ICON = ":material/science:"
@@ -28,12 +29,13 @@ def show() -> None:
     if pair is None:
         parts.nothing(
             "No edits and no scores yet",
-            "Materialize `edited_checkpoints` and `evaluation_scores`: edits put the scale back, disrupt or restore "
-            "the singular vectors, each beside the same edit of a noise control.",
+            "Materialize `edited_checkpoints`, `control_draws` and `evaluation_scores`: edits put the scale back, "
+            "disrupt or restore the singular vectors; what disrupts stands beside the same done to noise.",
             link=text.dagster(),
         )
         return
     model, base = pair
+    parts.in_short(model, EDITS_PAGE)
     scores = queries.scores(parts.source(), model, base)
     edits = queries.edits(parts.source(), model)
     if scores.empty:
@@ -45,6 +47,7 @@ def show() -> None:
     else:
         _scores(scores, model, base)
         _contrasts(model, base)
+    _controls(model)
     _generations(model, base)
     _edits(edits, model)
     _attention(model, base)
@@ -74,8 +77,9 @@ def _scores(scores: pd.DataFrame, model: str, base: str) -> None:
             score.dots(shown), "edit-scores", shown.drop(columns=["panel", "name"]),
             alt="Scores of base, post model, edits and controls with standard errors, a tile per task",
         )  # fmt: skip
+        single = "A control is the same edit done to noise of the same size, and stands on the line of its edit. "
         st.caption(
-            "A control is the same edit done to noise of the same size, and stands on the line of its edit. "
+            f"{single if (shown['kind'] == 'control').any() else ''}"
             "Whiskers are one standard error. ↓ marks metrics of which lower is better. "
             "Dotted lines carry the base's and the post model's score across."
         )
@@ -118,6 +122,34 @@ def _contrasts(model: str, base: str) -> None:
             "p_value": number("p", format="%.2g", help=meaning("p_value", "evaluation_contrasts")),
         },
     )  # fmt: skip
+
+
+def _controls(model: str) -> None:
+    """What disruptive edits lose, among the draws of their controls."""
+    losses, tests = queries.control_losses(parts.source(), model), queries.control_tests(parts.source(), model)
+    st.subheader("Against draws of the controls", anchor=False, help=meaning("loss", "control_tests"))
+    if losses.empty:
+        reasons = sorted(set(tests["note"].dropna()) - {""}) if len(tests) else []
+        parts.nothing(
+            "No draws", "Materialize `control_draws`." + "".join(f" Said of it: {text.code(r)}." for r in reasons)
+        )
+    else:
+        points = assemble.control_points(losses)
+        parts.figure(
+            score.dots(points, guides=False), "control-draws", losses,
+            alt="Loss of log-likelihood of disruptive edits and of every draw of their controls, a tile per task",
+        )  # fmt: skip
+        st.caption(
+            "Change of the right answer's log-likelihood, nats per document: left of 0 is a loss. The mirror control "
+            "is the post model with the vectors of itself and of noise that damages its weights as much as the edit "
+            "does; the noise control is the base with noise as large as the change, broken alike."
+        )
+    if len(tests):
+        parts.table(
+            tests, "control-tests", of="control_tests",
+            order=["recipe", "control", "task", "loss", "control_loss", "difference", "difference_low",
+                   "difference_high", "q_difference", "q_no_worse", "weight_error", "control_weight_error", "note"],
+        )  # fmt: skip
 
 
 @st.fragment

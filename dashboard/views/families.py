@@ -32,7 +32,7 @@ def show() -> None:
     st.header("Families", anchor=False)
     st.markdown(
         "What post-training did to each base: **α** is how far singular values were scaled (1 = not at all), "
-        "**NF / null** how far left and right singular vectors came apart, against noise of the same size (1 = noise)."
+        f"**NF / null** He and Cao's mismatch of left and right singular vectors, {text.NULL}"
     )
     models = assemble.listed(queries.models(parts.source()))
     rows = assemble.descendants(models, queries.overall(parts.source()), queries.summary(parts.source()))

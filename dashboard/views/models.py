@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import assemble, parts, queries, state, text
 from dashboard.parts import meaning
+from dashboard.queries import releases
 from resources.warehouse.summaries.measures import FORGOTTEN
 
 TITLE = "Models"
@@ -28,6 +29,7 @@ def show() -> None:
         )
         return
     _quarantined(models)
+    _in_vain()
     rows = _table(models, made)
     _one(rows if state.chosen("state", _statuses(models), LISTED) == FORGOTTEN else assemble.listed(models), made)
 
@@ -53,6 +55,20 @@ def _quarantined(models: pd.DataFrame) -> None:
             st.code(reason, language=None, wrap_lines=True)
         if len(bad) > 10:
             st.caption(f"and {len(bad) - 10} more in the table")
+
+
+def _in_vain() -> None:
+    """Models that were tried in vain: how often, why, and whether they are left out now."""
+    waiting = releases.backlog(parts.source())
+    failing = waiting[waiting["tries"] > 0] if len(waiting) else waiting
+    if failing.empty:
+        return
+    with st.container(border=True):
+        st.markdown(
+            f":orange-badge[tried in vain] {len(failing)} models failed; they come last, and are left out in the end.",
+            help=meaning("held", "backlog"),
+        )
+        parts.table(failing, "in-vain", of="backlog", order=["model", "family", "tries", "last_failure", "held_reason"])
 
 
 def _table(models: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:

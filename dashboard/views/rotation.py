@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import assemble, colours, matrix, parts, queries, text
 from dashboard.figures import lines, spectrum
 from dashboard.quantities import shown
+from resources.warehouse.summaries import PAIR_PAGE
 
 TITLE = "Rotation"
 ICON = ":material/rotate_right:"
@@ -23,6 +24,9 @@ def show() -> None:
     if pair is None:
         return
     model, base = pair
+    models = queries.models(parts.source())
+    if base in set(models.loc[models["model_id"] == model, "base_id"]):  # sentences are on a model and its own base
+        parts.in_short(model, PAIR_PAGE)
     matrix.details(_matrix, quantities, "rotation", model, base)
     _levels(model, base)
 
@@ -36,7 +40,10 @@ def _matrix(cell: matrix.Cell) -> None:
     row = found.iloc[0].to_dict()
     parts.numbers(row, shown("matrix", "rotation"))
     parts.figure(
-        spectrum.standing(row), f"standing-{cell.name}", found, alt="NF of the matrix, its nulls, the unrelated level"
+        spectrum.standing(row),
+        f"standing-{cell.name}",
+        found,
+        alt="NF of the matrix, that of noise, the unrelated level",
     )
     data = queries.diagonals(parts.source(), *cell.key)
     left, right = st.columns([3, 2], gap="large")
@@ -68,7 +75,7 @@ def _levels(model: str, base: str) -> None:
     st.subheader(
         "Against noise, and against unrelated matrices",
         anchor=False,
-        help=parts.meaning("nf_null_simulated", "rotation_statistics"),
+        help=parts.meaning("nf_null", "rotation_statistics"),
     )
     wide = queries.levels(parts.source(), model, base)
     data = assemble.long_levels(wide, list(colours.LEVELS)).dropna(subset=["value"])
@@ -81,9 +88,10 @@ def _levels(model: str, base: str) -> None:
         lines.multiples(
             data, series="series", styles=styles, y_title="NF", tile_height=240, log_y=True
         ),
-        "levels", wide, alt="NF by layer and matrix type, with its nulls and the unrelated level",
+        "levels", wide, alt="NF by layer and matrix type, with that of noise and the unrelated level",
     )  # fmt: skip
+    levels = [name for name in colours.LEVELS if name != "nf" and wide[name].notna().any()]
     st.caption(
-        f"{parts.meanings('rotation_statistics', 'nf_null', 'nf_null_simulated', 'nf_unrelated')} "
+        f"{parts.meanings('rotation_statistics', *levels)} No verdict is read off NF. "
         "Below 0.003 call a matrix unchanged: storing it in bf16 alone moves it that far."
     )

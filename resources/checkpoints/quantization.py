@@ -36,6 +36,21 @@ _PACKED_NAMES = (
 _REMEDY = "Use the unquantized checkpoint (bf16, fp16, fp32) or its fp8 release."
 
 
+def stated_packing(config: dict[str, Any]) -> str | None:
+    """The packed format that a ``config.json`` alone states; None when it states none, or fp8, which is read.
+
+    For a checkpoint that is not here yet: ``refuse_packed`` judges the tensors too.
+    """
+    nested = config.get("text_config")
+    stated = config.get("quantization_config") or (
+        nested.get("quantization_config") if isinstance(nested, dict) else None
+    )
+    if not stated:
+        return None
+    method = _method(stated) if isinstance(stated, dict) else "an unnamed method"
+    return None if method.partition(" ")[0] in _FP8_METHODS else method
+
+
 def refuse_packed(config: dict[str, Any], inventory: Inventory) -> str | None:
     """``"fp8"`` for fp8 weights, None for plain ones; QuantizedFormat naming the format for all others."""
     quantization = config.get("quantization_config")

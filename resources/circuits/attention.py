@@ -56,14 +56,14 @@ def attend(
 
     rows, heads, p, size = query.shape
     groups = key.shape[1]
-    grouped = query.reshape(rows, groups, -1, size)  # query heads of one kv head stand together
-    fresh = _scaled(grouped @ key.transpose(-1, -2), scaling)
-    logits = fresh.reshape(rows, heads, p, -1).masked_fill(~allowed, -torch.inf)
     if fixed is None or not fixed.keys.shape[2]:
-        weights = torch.softmax(logits.float(), -1).to(value.dtype).reshape(rows, groups, -1, p)
+        weights = attention_weights(query, key, allowed, scaling).to(value.dtype).reshape(rows, groups, -1, p)
         out = weights @ value
     else:
         n = len(fixed.keys)
+        grouped = query.reshape(rows, groups, -1, size)  # query heads of one kv head stand together
+        logits = _scaled(grouped @ key.transpose(-1, -2), scaling).reshape(rows, heads, p, -1)
+        logits = logits.masked_fill(~allowed, -torch.inf)
         by_prompt = _by_prompt(grouped, n)
         known = _from_prompt(_scaled(by_prompt @ fixed.keys.transpose(-1, -2), scaling), rows)
         known = known.reshape(rows, heads, p, -1).masked_fill(~fixed.allowed, -torch.inf)
@@ -72,6 +72,16 @@ def attend(
         old, new = weights.split([known.shape[-1], p], -1)
         out = new @ value + _from_prompt(_by_prompt(old, n) @ fixed.values, rows)
     return out.reshape(rows, heads, p, size).transpose(1, 2)
+
+
+def attention_weights(query: torch.Tensor, key: torch.Tensor, allowed: torch.Tensor, scaling: Scaling) -> torch.Tensor:
+    """Attention weights (rows, heads, queries, queries) in float32 of positions that see each other only."""
+    import torch
+
+    rows, heads, p, size = query.shape
+    grouped = query.reshape(rows, key.shape[1], -1, size)
+    logits = _scaled(grouped @ key.transpose(-1, -2), scaling).reshape(rows, heads, p, -1)
+    return torch.softmax(logits.masked_fill(~allowed, -torch.inf).float(), -1)
 
 
 def _by_prompt(rows: torch.Tensor, n: int) -> torch.Tensor:

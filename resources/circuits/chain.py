@@ -171,13 +171,18 @@ def find_chain(
             estimates = all_edges and settings.edge_estimates
             edges += score_edges(model, batches, found, means if all_edges else None, estimates=estimates)
         elif step in STEPS:
-            best = float(found.probability.mean(1).min()) if found.heads else 0.0
-            reason = f"no head passes as {step.title} ({step.group}); the best rejected score is {best:.3g}"
+            reason = f"no head passes as {step.title} ({step.group}); {_rejected(found)}"
             steps = list(DIRECT) if settings.direct and scored["A"].candidates else []
     groups = {step.group: scored[step.group].candidates if step.group in scored else () for step in EVERY_STEP}
     needs, idle = needed(model, maker, groups, settings, seed, means)
     kept = {group: tuple(head for head in heads if needs[group][head].kept) for group, heads in groups.items()}
     return Chain(len(prompts), scored, needs, kept, tuple(edges), "; ".join(filter(None, (reason, idle))))
+
+
+def _rejected(found: Scored) -> str:
+    if not found.heads:
+        return f"its receivers, {', '.join(map(str, found.receivers))}, have no head below them"
+    return f"the best rejected score is {float(found.probability.mean(1).min()):.3g}"
 
 
 def score_heads(

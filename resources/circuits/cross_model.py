@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from resources.circuits.model import require_comparable
 from resources.circuits.patching import heads_at, patch_heads
 from resources.circuits.recording import Recording, record, record_heads
-from rotoscale.circuits.controls import matched_heads
+from rotoscale.circuits.controls import other_sets
 from rotoscale.circuits.heads import Head
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ class CrossPatch:
     right: torch.Tensor
     """Whether the right object is named (prompts,)."""
     random: list[float]
-    """Accuracy with random heads of the donor, as many in each layer."""
+    """Accuracy with as many random heads of the donor."""
+    in_layers: bool | None
+    """Whether these are as many in each layer; None where there are none."""
 
 
 class Exchange:
@@ -54,11 +56,12 @@ class Exchange:
         import torch
 
         rng = random.Random(f"random heads {seed}")
-        sets = [tuple(heads), *(matched_heads(heads, self.recipient.n_heads, rng) for _ in range(draws))]
+        drawn, in_layers = other_sets(heads, self.recipient.n_layers, self.recipient.n_heads, draws, rng)
+        sets = [tuple(heads), *drawn]
         right = torch.zeros(len(sets), self.n_prompts, dtype=torch.bool)
         for index, prompts, recorded, given in self._batches:
             at = int(prompts.position(position)[0])
             source = heads_at(given, prompts, position)
             found = patch_heads(self.recipient, recorded, prompts, at, source, sets)
             right[:, index] = found.predicted == prompts.answers.cpu()
-        return CrossPatch(right[0], right[1:].double().mean(1).tolist())
+        return CrossPatch(right[0], right[1:].double().mean(1).tolist(), in_layers if drawn else None)

@@ -13,6 +13,7 @@ from resources.circuits.checks import check_rows
 from resources.circuits.knockouts import knock_out
 from resources.circuits.measures import Row, curve_rows, faithfulness_row, mask_rows
 from resources.circuits.model import HeadModel
+from resources.circuits.patterns import pattern_rows
 from resources.circuits.prompts import PromptMaker
 from resources.circuits.settings import CircuitSettings
 from rotoscale.circuits.heads import EVERY_STEP, STEP_OF, STEPS, Groups, Head, Step
@@ -29,6 +30,7 @@ TABLES = (
     "component_masks",
     "circuit_stability",
     "attention_knockouts",
+    "attention_patterns",
     "circuit_checks",
 )
 """Tables that `find_circuit` makes rows of."""
@@ -85,6 +87,7 @@ def find_circuit(
         "faithfulness_curves": lambda: curve_rows(opened, maker, order, name, means, settings),
         "component_masks": lambda: mask_rows(opened, maker, chain.kept, name, settings),
         "attention_knockouts": lambda: knockout_rows(opened, maker, settings),
+        "attention_patterns": lambda: pattern_rows(opened, maker, order, settings.seed),
         "circuit_checks": lambda: check_rows(opened, maker, means, settings),
     }
     made: dict[str, list[Row]] = {

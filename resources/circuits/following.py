@@ -154,7 +154,7 @@ def cross_rows(
         patched = exchange.patch(heads, POSITION_OF[group], draws, settings.seed)
         value = float(patched.right.double().mean())
         low, high = score_interval(int(patched.right.sum()), n)
-        control = against(value, patched.random)
+        control = against(value, patched.random, 1 / n)
         rows.append(
             {
                 "recipient_id": recipient.model_id,
@@ -171,7 +171,9 @@ def cross_rows(
                 "accuracy_random_low": control.low if control else None,
                 "accuracy_random_high": control.high if control else None,
                 "p_value": control.p_value if control else None,
+                "rank_p": control.rank_p if control else None,
                 "random_draws": control.draws if control else 0,
+                "random_in_layers": patched.in_layers,
                 "n_prompts": n,
             }
         )

@@ -63,6 +63,15 @@ def layout_of(model: Any) -> Layout:
     return LAYOUTS[kind]
 
 
+def require_layers(model_id: str, n_layers: int) -> None:
+    """Check that a model has room for a chain of heads.
+
+    Raises CircuitError for fewer than two layers.
+    """
+    if n_layers < 2:
+        raise CircuitError(f"{model_id} has one layer; a circuit is a chain of heads and needs at least two")
+
+
 @dataclass(frozen=True)
 class Projection:
     """q, k or v of one block: a module, and which part of its output belongs to which head."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from resources.circuits.patching import heads_at, patch_heads
 from resources.circuits.recording import Recording, record, record_heads
 from resources.circuits.runs import run_positions
-from rotoscale.circuits.controls import matched_heads
+from rotoscale.circuits.controls import other_sets
 from rotoscale.circuits.heads import Head
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ class Mask:
     right: torch.Tensor
     """Whether the target was named (test prompts,)."""
     random: list[float]
-    """Accuracy of random masks with as many heads in each layer."""
+    """Accuracy of random masks of as many heads."""
+    in_layers: bool | None
+    """Whether these have as many heads in each layer; None where there are none."""
 
 
 def prepared(model: HeadModel, pairs: Paired, positions: Collection[str]) -> dict[str, list[Part]]:
@@ -137,12 +139,12 @@ def desideratum_mask(
     draws: int,
     seed: int = 0,
 ) -> Mask:
-    """Learn a mask and hold it against random ones with as many of the model's heads in each layer."""
+    """Learn a mask and hold it against random ones of as many of the model's heads (`controls.other_sets`)."""
     heads = learn_mask(model, group, train, validation, seed)
     rng = random.Random(f"random masks {seed}")
-    drawn = [matched_heads(heads, model.n_heads, rng) for _ in range(draws)] if heads else []
+    drawn, in_layers = other_sets(heads, model.n_layers, model.n_heads, draws, rng)
     right = named(model, test, [heads, *drawn])
-    return Mask(heads, right[0], right[1:].double().mean(1).tolist())
+    return Mask(heads, right[0], right[1:].double().mean(1).tolist(), in_layers if drawn else None)
 
 
 def _shuffled(n: int, rng: random.Random) -> list[torch.Tensor]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from resources.circuits.ablation import CircuitRuns
 from resources.circuits.batches import ABLATIONS, MEAN, Batches, Means
 from resources.circuits.masks import desideratum_mask, prepared
-from rotoscale.circuits.controls import against, matched_circuit, matched_heads
+from rotoscale.circuits.controls import against, matched_heads, other_circuits
 from rotoscale.circuits.faithfulness import areas, normalized, ratio, sizes
 from rotoscale.circuits.heads import POSITION_OF, Component, Groups, Head, components
 from rotoscale.circuits.scores import score_interval
@@ -51,7 +51,7 @@ def faithfulness_row(
     n = len(prompts)
     operations = 2 * parameters(model) * n * len({one.position for one in circuit} or {""})
     rng = random.Random(f"circuits {settings.seed}")
-    drawn = [matched_circuit(groups, model.n_heads, rng) for _ in range(settings.draws_for(operations))]
+    drawn = other_circuits(groups, model.n_heads, settings.draws_for(operations), rng)
     row: Row = {"model_id": model.model_id, "circuit_model_id": circuit_model_id}
     for ablation in ABLATIONS:
         runs = CircuitRuns(model, batches, means if ablation == MEAN else None)
@@ -65,7 +65,7 @@ def faithfulness_row(
                 "f_counterfactual": normalized(*levels),
             }
             continue
-        control = against(kept, runs.accuracy(runs.circuits(drawn)).tolist() if circuit else [])
+        control = against(kept, runs.accuracy(runs.circuits(drawn)).tolist() if circuit else [], 1 / n)
         full_low, full_high = score_interval(round(whole * n), n)
         low, high = score_interval(round(kept * n), n)
         right, whole_right = run.predicted[0] == prompts.answers.cpu(), full.predicted[0] == prompts.answers.cpu()
@@ -81,6 +81,7 @@ def faithfulness_row(
             "accuracy_random_low": control.low if control else None,
             "accuracy_random_high": control.high if control else None,
             "p_value": control.p_value if control else None,
+            "rank_p": control.rank_p if control else None,
             "random_draws": control.draws if control else 0,
             "faithfulness": ratio(kept, whole),
             "f": normalized(*levels),
@@ -185,7 +186,7 @@ def mask_rows(
             mask = desideratum_mask(model, heads, train, validation, test, draws, seed)
             accuracy = float(mask.right.double().mean())
             low, high = score_interval(int(mask.right.sum()), len(mask.right))
-            control = against(accuracy, mask.random)
+            control = against(accuracy, mask.random, 1 / len(mask.right))
             rows.append(
                 {
                     "model_id": model.model_id,
@@ -199,9 +200,12 @@ def mask_rows(
                     "accuracy_low": low,
                     "accuracy_high": high,
                     "accuracy_random": control.mean if control else accuracy,
+                    "accuracy_random_low": control.low if control else accuracy,
                     "accuracy_random_high": control.high if control else accuracy,
                     "p_value": control.p_value if control else None,
+                    "rank_p": control.rank_p if control else None,
                     "random_draws": control.draws if control else 0,
+                    "random_in_layers": mask.in_layers,
                     "n_prompts": len(mask.right),
                     "accuracy_by_box": by_box(mask.right, pairs[2].clean.queried, maker.n_boxes),
                 }

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from resources.circuits.attention import NAME, register
-from resources.circuits.layouts import Projection, layout_of, projection
+from resources.circuits.layouts import Projection, layout_of, projection, require_layers
 from rotoscale.circuits.heads import CircuitError, Head
 from rotoscale.circuits.scores import Measured, measure
 
@@ -58,8 +58,7 @@ class HeadModel:
         config = model.config
         modules = list(model.get_submodule(layout.blocks))
         self.n_layers = len(modules)
-        if self.n_layers < 2:
-            raise CircuitError(f"{model_id} has one layer; a circuit is a chain of heads and needs at least two")
+        require_layers(model_id, self.n_layers)
         self.n_heads = int(config.num_attention_heads)
         grouped = None if layout.fused else getattr(config, "num_key_value_heads", None)
         self.n_kv_heads = int(grouped or self.n_heads)
@@ -218,4 +217,6 @@ def require_comparable(first: HeadModel, second: HeadModel) -> None:
             f"{m.head_size}"
             for m in (first, second)
         ]
-        raise CircuitError(f"{told[0]}, {told[1]}: their heads do not correspond")
+        raise CircuitError(
+            f"{told[0]}, {told[1]}: their heads do not correspond; compare models of one architecture and size"
+        )

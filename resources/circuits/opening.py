@@ -37,12 +37,12 @@ def opened(
 def require_task(name: str, location: Location, settings: CircuitSettings) -> None:
     """Check by tokenizer and configuration alone that prompts of the task can be made for a model.
 
-    Raises CircuitError, naming the model, for an unknown architecture, for a missing tokenizer, for one that splits
-    the task's words, and for a prompt that is longer than the context.
+    Raises CircuitError, naming the model, for an unknown architecture, for one layer only, for a missing tokenizer, for
+    one that splits the task's words, and for a prompt that is longer than the context.
     """
     from transformers import AutoConfig
 
-    from resources.circuits.layouts import layout_of
+    from resources.circuits.layouts import layout_of, require_layers
     from resources.circuits.prompts import PromptMaker
 
     try:
@@ -54,6 +54,7 @@ def require_task(name: str, location: Location, settings: CircuitSettings) -> No
         raise CircuitError(f"{name}: {error}") from error
     except (OSError, ValueError, KeyError) as error:
         raise CircuitError(f"{name} has no configuration that can be read: {' '.join(str(error).split())}") from error
+    require_layers(name, int(config.num_hidden_layers))
 
 
 def require_alike(first: tuple[str, Location], second: tuple[str, Location]) -> None:
@@ -80,7 +81,9 @@ def require_alike(first: tuple[str, Location], second: tuple[str, Location]) -> 
             f"{name} has {layers} layers of {heads} heads ({kv} key-value heads) and width {width}"
             for name, (layers, heads, kv, width) in zip(names, shapes, strict=True)
         ]
-        raise CircuitError(f"{told[0]}, {told[1]}: their heads do not correspond")
+        raise CircuitError(
+            f"{told[0]}, {told[1]}: their heads do not correspond; compare models of one architecture and size"
+        )
 
 
 def _tokenizer(location: Location) -> Any:

@@ -85,7 +85,7 @@ def record(model: Recordable, tokens: torch.Tensor, heads: Sequence[torch.Tensor
     def attention(
         query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scaling: Scaling
     ) -> torch.Tensor:
-        allowed = _allowed(mask, made.length, query.device)
+        allowed = allowed_positions(mask, made.length, query.device)
         made.keys.append(key)
         made.values.append(value)
         made.masks.append(allowed)
@@ -129,7 +129,7 @@ def _keep_call(made: Recording, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     made.calls.append((args, {name: value for name, value in kwargs.items() if name != "hidden_states"}))
 
 
-def _allowed(mask: torch.Tensor | None, length: int, device: Any) -> torch.Tensor:
+def allowed_positions(mask: torch.Tensor | None, length: int, device: Any) -> torch.Tensor:
     """The mask that a model gives its attention, as what may be seen (length, length)."""
     import torch
 

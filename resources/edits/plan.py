@@ -195,15 +195,17 @@ def _as_ranges(layers: Sequence[int]) -> str:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
-def default_plans() -> list[EditPlan]:
-    """The plans of DEFAULT_RECIPES with the controls that they need."""
-    return plans_of(DEFAULT_RECIPES)
+def default_plans(single_controls: bool = True) -> list[EditPlan]:
+    """The plans of DEFAULT_RECIPES, with the single controls that they need unless draws are made instead."""
+    found = plans_of(DEFAULT_RECIPES, single_controls)
+    return [plan for plan in found if single_controls or not plan.is_control]
 
 
-def plans_of(described: Iterable[str | Mapping[str, Any]]) -> list[EditPlan]:
-    """Plans of a list as family files have it, each one that needs a control followed by it, no plan twice.
+def plans_of(described: Iterable[str | Mapping[str, Any]], single_controls: bool = True) -> list[EditPlan]:
+    """Plans of a list as family files have it, no plan twice.
 
-    A control is nothing without the noise it is made of: where there are controls, the noise itself is there too.
+    With `single_controls` each one that needs a control is followed by it, and by the noise that it is made of, without
+    which it would be nothing. Where many draws are made in memory instead, a single one says no more.
 
     Raises PlanError or RecipeError for the first entry that is wrong.
     """
@@ -211,7 +213,7 @@ def plans_of(described: Iterable[str | Mapping[str, Any]]) -> list[EditPlan]:
     for item in described:
         plan = read_plan(item)
         plans[plan] = None
-        if plan.control:
+        if plan.control and single_controls:
             plans[plan.control] = None
             noise = noise_control()
             plans[EditPlan(noise.name, (), plan.matrices, plan.layers)] = None

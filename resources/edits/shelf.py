@@ -32,18 +32,28 @@ RETRYABLE = "retryable"
 """Of a failed row: whether another run may succeed. It is taken off before the row is stored."""
 
 
+DRAWS = 19
+"""Draws of each control of a disruptive edit, unless the setting says otherwise."""
+
+CHEAP_WORK = 1e10
+"""Work of one draw (sum of m n min(m, n) over the matrices) up to which draws are made without being asked for."""
+
+ENOUGH_DRAWS = 3
+"""Draws that make a distribution; with fewer, single controls are made as checkpoints."""
+
+
 class ShelfError(RotoscaleError):
     """An edit that cannot be had again as it was."""
 
 
-def wanted_plans(family: Family) -> list[EditPlan]:
+def wanted_plans(family: Family, single_controls: bool = True) -> list[EditPlan]:
     """The edits that a family wants: those it lists, else the default ones; none where nothing would score them.
 
     Raises PlanError or RecipeError when the family's recipes are wrong.
     """
     if not family.edits_wanted:
         return []
-    return plans_of(family.recipes) if family.recipes else default_plans()
+    return plans_of(family.recipes, single_controls) if family.recipes else default_plans(single_controls)
 
 
 class Shelf:
@@ -72,7 +82,18 @@ class Shelf:
         if self.entry.role != "descendant":
             return {}
         family = self.space.registry.family_of(self.model_id)
-        return {self.id_of(plan): plan for plan in wanted_plans(family)}
+        needed = any(plan.control for plan in wanted_plans(family))
+        single_controls = needed and self.draws < ENOUGH_DRAWS
+        return {self.id_of(plan): plan for plan in wanted_plans(family, single_controls)}
+
+    @cached_property
+    def draws(self) -> int:
+        """Draws of each control of its disruptive edits: as the setting says, else DRAWS if they are cheap, or none."""
+        asked = self.space.settings.control_draws
+        if asked is not None:
+            return asked
+        work = sum(m * n * min(m, n) for m, n in map(self.builder.post.shape, self.builder.common))
+        return DRAWS if work <= CHEAP_WORK else 0
 
     def id_of(self, plan: EditPlan) -> str:
         """The edit's id, which covers everything its weights depend on: plan, both models' weights, versions, seed."""
@@ -137,6 +158,11 @@ class Shelf:
             "status_reason": "",
         }
 
+    def _control_id(self, plan: EditPlan) -> str:
+        """The single control of an edit, if there is one: with draws there is none, unless the family lists it."""
+        control = self.id_of(plan.control) if plan.control else ""
+        return control if control in self.plans() else ""
+
     def _line_id(self, plan: EditPlan, distance: float | None) -> str:
         line = plan.straight_line(distance)
         return self.id_of(line) if line else ""
@@ -149,7 +175,7 @@ class Shelf:
             "recipe": plan.recipe,
             "label": plan.label,
             "is_control": plan.is_control,
-            "control_id": self.id_of(plan.control) if plan.control else "",
+            "control_id": self._control_id(plan),
             "line_id": "",
             "other_tensors_of": plan.around,
             "parameters": plan.as_json(),

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from resources.evaluation.equivalence_rows import equivalence_rows
 from resources.evaluation.harness import Harness
 from resources.evaluation.scoring import Results, Scorer
 from resources.evaluation.store import ResultStore
-from resources.evaluation.subjects import CONTROL, EDIT, MODEL, Subject, SubjectError, model_subject
+from resources.evaluation.subjects import CONTROL, EDIT, Subject, SubjectError, model_subject
 from resources.evaluation.temperature_rows import temperature_rows, temperature_test_row
 from resources.evaluation.weights import require_weights
 from rotoscale.errors import RotoscaleError
@@ -127,17 +128,32 @@ class Evaluation:
         self.rebuilt[edit_id] = f"made again before it was scored: {reason}"
         _log.warning("%s was %s", edit_id, self.rebuilt[edit_id])
 
+    @cached_property
+    def of_models(self) -> dict[str, Results]:
+        """Results of base and model, which come before those of any edit."""
+        return {subject.id: self.scorer.results(subject, attention=True) for subject in (self.base, self.model)}
+
+    @cached_property
+    def at_floor(self) -> frozenset[str]:
+        """Tasks on which base and model both score nothing: there is nothing that an edit could break or bring back."""
+        return frozenset(
+            task.name
+            for task in self.family_tasks
+            if all(_scores_nothing(found, task.name) for found in self.of_models.values())
+        )
+
     def score_edit(self, row: Mapping[str, Any]) -> Results:
         """Score one edit now, so that its folder may go; the results stay in the store."""
-        return self.scorer.results(self.edit_subject(row))
+        return self.scorer.results(self.edit_subject(row), without=self.at_floor)
 
     def run(self) -> Evaluated:
         """Score what is missing and put everything together."""
         ready = [row for row in self.edits if row["status"] == "ready"]
         is_base = self.base.content_hash == self.model.content_hash
-        subjects = [self.model] if is_base else [self.base, self.model, *map(self.edit_subject, ready)]
-        self._total = len(subjects) * max(1, len(self.family_tasks))
-        results = {subject.id: self.scorer.results(subject, attention=subject.kind == MODEL) for subject in subjects}
+        self._total = (2 - is_base + (0 if is_base else len(ready))) * max(1, len(self.family_tasks))
+        results = dict(self.of_models)  # of a base one and the same
+        if not is_base:
+            results |= {row["edit_id"]: self.score_edit(row) for row in ready}
         evaluated = Evaluated(results=results, rebuilt=self.rebuilt)
         evaluated.complete = all(self.scorer.is_complete(found) for found in results.values())
         evaluated.probe_errors = {name: found.probe_error for name, found in results.items() if found.probe_error}
@@ -232,6 +248,13 @@ class Evaluation:
         progress.report(f"{self.model.id}: scoring", min(self._done, self._total), self._total)
 
     _total = 1
+
+
+def _scores_nothing(found: Results, task: str) -> bool:
+    """Whether a task's first metric is zero where more is better: every document of it is wrong."""
+    scores = found.scores.get(task)
+    rows = [row for row in scores.rows if row["is_primary"]] if scores else []
+    return bool(rows) and all(row["value"] == 0 and row["higher_is_better"] for row in rows)
 
 
 def _parameters(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 Two controls, each drawn anew every time and disrupted as the edit is (docs/methods.md, section 3):
 
     noise    the base plus noise of the change's norm, inside the base; it starts from that noisy base
-    mirror   the post model with the vectors of the post model plus the same noise; it starts from the post model
+    mirror   the post model with the vectors of the post model plus noise; it starts from the post model
+
+The mirror's noise is as large, matrix by matrix, as makes its damage to the weights that of the edits.
 
 One model is loaded at a time, its matrices replaced in place and put back, and log-likelihoods of fixed answers are
 taken. One decomposition of a draw serves every recipe. A finished draw is stored, so that a killed run resumes.
@@ -34,21 +36,15 @@ if TYPE_CHECKING:
     from rotoscale.decomposition import Decomposition
     from rotoscale.pair import MatrixPair
 
-DRAWS = 19
-"""Draws of each control, unless the setting says otherwise."""
-
-DOCUMENTS = 40
-"""Documents of each task, likewise."""
-
-CHEAP_WORK = 1e10
-"""Work of one draw (sum of m n min(m, n) over its matrices) up to which draws are made without being asked for."""
+DOCUMENTS = 24
+"""Documents of each task, unless the setting says otherwise."""
 
 
 def control_draws(evaluation: Evaluation, *, draws: int | None = None, documents: int | None = None) -> ControlDraws:
     """All control draws of a model, made or found in the store; none of a base, or of a model without such edits.
 
-    draws: how many of each control; None makes DRAWS of a model whose draws are cheap and none of a larger one, which
-    `reason` then says. documents: of each task, DOCUMENTS unless given.
+    draws: how many of each control; None leaves it to the shelf, which says none of a large model, and `reason` then
+    says so. documents: of each task, DOCUMENTS unless given.
 
     Where a model computes NaN or its matrices cannot be replaced in place there are none, and `reason` says so.
 
@@ -64,6 +60,7 @@ class _Making:
         self.result = ControlDraws(evaluation.model.id)
         self.plans: list[EditPlan] = [plan for plan in self.shelf.plans().values() if plan.control is not None]
         self.keys: list[MatrixKey] = []
+        self.scales: dict[MatrixKey, float] = {}
         self.result.labels = [plan.label for plan in self.plans]
         self.result.tasks = [task.name for task in self.scorer.tasks]
         if not self.plans:
@@ -78,17 +75,19 @@ class _Making:
             self.result.tasks = list(self.texts)
 
     def _number(self, draws: int | None) -> int:
-        work = sum(m * n * min(m, n) for m, n in map(self.post.shape, self.keys))
-        if draws is None and work > CHEAP_WORK:
+        found = self.shelf.draws if draws is None else draws
+        if not found and draws is None and self.space.settings.control_draws is None:
             self.result.reason = "the model is large: no control draws unless ROTOSCALE_CONTROL_DRAWS asks for them"
-            return 0
-        if draws == 0:
+        elif not found:
             self.result.reason = "ROTOSCALE_CONTROL_DRAWS asks for no control draws"
-        return DRAWS if draws is None else draws
+        return found
 
     def _texts(self, documents: int) -> dict[str, list[Text]]:
         found = {}
         for task in self.scorer.tasks:
+            if task.name in self.evaluation.at_floor:
+                self.result.left_out.append(task.name)
+                continue
             try:
                 found[task.name] = self.scorer.harness.texts(task, documents)
             except HarnessError:
@@ -143,6 +142,8 @@ class _Making:
         own = judge.scores() if number is None else None
         if number is None and not edits:
             return {"start": own, "disrupted": {}}
+        if control == MIRROR and number is not None and not self.scales:
+            self.scales = self._matched_scales()
         pairs = {key: self._pair(key, "edit" if number is None else control, number or 0) for key in self.keys}
         starts: dict[frozenset[MatrixKey], dict[str, list[float]]] = {}  # by scope, mostly a single one
         disrupted = {}
@@ -160,22 +161,59 @@ class _Making:
     def _pair(self, key: MatrixKey, control: str, number: int) -> MatrixPair:
         """First the matrix whose vectors are put in, then the one they are put into, each with its factors.
 
-        Of the edit: base and post. Of a noise control: base, and base plus noise. Of a mirror control: post plus
-        noise, and post. The noise has the norm of the change from base to post.
+        Of the edit: base and post. Of a noise control: base, and base plus noise of the norm of the change from base to
+        post. Of a mirror control: post plus noise, matched in the damage that it does, and post.
         """
-        from rotoscale.decomposition import decompose
         from rotoscale.pair import MatrixPair
-        from rotoscale.recipes import noise_control
 
         base, post = self.base.read(key), self.post.read(key)
         if control == "edit":
             return MatrixPair(base, post, self._factors(base), self._factors(post))
-        around, other = (base, post) if control == NOISE else (post, base)
-        noisy = noise_control().apply(MatrixPair(around, other), seed=self._seed(key, control, number))
-        fresh = decompose(noisy, self.scorer.device)
+        seed = self._seed(key, control, number)
         if control == NOISE:
-            return MatrixPair(base, noisy, self._factors(base), fresh)
-        return MatrixPair(noisy, post, fresh, self._factors(post))
+            noisy = self._noisy(base, MatrixPair(base, post).change_norm, seed)
+            return MatrixPair(base, noisy, self._factors(base), self._decomposed(noisy))
+        noisy = self._noisy(post, self.scales[key] * MatrixPair(base, post).change_norm, seed)
+        return MatrixPair(noisy, post, self._decomposed(noisy), self._factors(post))
+
+    def _noisy(self, around: torch.Tensor, norm: float, seed: int) -> torch.Tensor:
+        from rotoscale.null import gaussian_perturbation
+
+        return gaussian_perturbation(around, norm, seed).float() if norm else around
+
+    def _decomposed(self, matrix: torch.Tensor) -> Decomposition:
+        from rotoscale.decomposition import decompose
+
+        return decompose(matrix, self.scorer.device)
+
+    def _matched_scales(self) -> dict[MatrixKey, float]:
+        """By matrix: the mirror's noise, over the change's norm, that damages it as the edits do; found or computed."""
+        key = (*self._key(MIRROR, None), "matched noise")
+        stored = self.scorer.store.find(*key)
+        if isinstance(stored, dict) and set(stored) == {str(k) for k in self.keys}:
+            return {k: float(stored[str(k)]) for k in self.keys}
+        scales = {matrix: self._matched_scale(matrix) for matrix in self.keys}
+        self.scorer.store.keep({str(k): scale for k, scale in scales.items()}, *key)
+        return scales
+
+    def _matched_scale(self, key: MatrixKey) -> float:
+        from rotoscale.matched_damage import matched_scale
+        from rotoscale.pair import MatrixPair
+
+        edit, post = self._pair(key, "edit", 0), self.post.read(key)
+        if not edit.change_norm:
+            return 1.0
+
+        def damage(scale: float) -> float:
+            noisy = self._noisy(post, scale * edit.change_norm, self._seed(key, "matching", 0))
+            return self._damage(key, MatrixPair(noisy, post, self._decomposed(noisy), self._factors(post)))
+
+        return matched_scale(damage, self._damage(key, edit))
+
+    def _damage(self, key: MatrixKey, pair: MatrixPair) -> float:
+        """Distance of the disrupted matrices from the second one of the pair, root mean square over the edits."""
+        errors = [self._disrupted(plan, {key: pair})[1] for plan in self.plans if plan.chosen(key)]
+        return (sum(error**2 for error in errors) / len(errors)) ** 0.5
 
     def _factors(self, matrix: torch.Tensor) -> Decomposition:
         from resources.checkpoints import weight_hash

@@ -14,6 +14,9 @@ NOISE, MIRROR = "noise", "mirror"
 FLOOR = "edit and control are both worse than the base"
 """Note of a test in which nothing of what was trained is left on either side."""
 
+NO_SCORE = "neither the base nor the post model scores anything, so that nothing could be lost"
+"""Note of a task that no draws are made on."""
+
 Documents = dict[str, "npt.NDArray[np.float64]"]
 """By task: the log-likelihood of each document's answer in nats (n,)."""
 
@@ -36,6 +39,8 @@ class ControlDraws:
     labels: list[str] = field(default_factory=list)
     """Of the disruptive edits."""
     tasks: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """Tasks on which there is nothing to lose."""
     base: Documents = field(default_factory=dict)
     post: Documents = field(default_factory=dict)
     edits: dict[str, Draw] = field(default_factory=dict)
@@ -78,8 +83,9 @@ class ControlDraws:
 
         loss, control_loss, control_spread, p_worse (prediction t-test), rank_p_worse, draws, difference,
         difference_low, difference_high, p_difference (difference of differences, one-sided), q_difference (Benjamini
-        and Hochberg over the edits and tasks of one control), n, weight_error, control_weight_error, note. Losses are
-        mean changes of log-likelihood, so that negative is a loss. What could not be tested has a row without numbers
+        and Hochberg over the edits and tasks of one control), p_no_worse with q_no_worse (the control loses at least
+        four fifths as much), n, weight_error, control_weight_error, note. Losses are mean changes of log-likelihood,
+        so that negative is a loss. What could not be tested has a row without numbers
         whose note says why.
         """
         from rotoscale.multiple import benjamini_hochberg
@@ -90,15 +96,19 @@ class ControlDraws:
                 {"model_id": self.model_id, "recipe": label, "control": control, "task": task}
                 | self._tested(label, control, task)
                 for label in self.labels
-                for task in self.tasks
+                for task in dict.fromkeys([*self.tasks, *self.left_out])
             ]
-            corrected = benjamini_hochberg([row.get("p_difference") for row in rows])
-            found += [{**row, "q_difference": q} for row, q in zip(rows, corrected, strict=True)]
+            for name in ("difference", "no_worse"):
+                corrected = benjamini_hochberg([row.get(f"p_{name}") for row in rows])
+                rows = [{**row, f"q_{name}": q} for row, q in zip(rows, corrected, strict=True)]
+            found += rows
         return found
 
     def _tested(self, label: str, control: str, task: str) -> dict[str, Any]:
         from rotoscale.control_draws import FEWEST_DRAWS, ControlError
 
+        if task in self.left_out:
+            return {"draws": 0, "note": NO_SCORE}
         draws = self.draws.get((label, control), [])
         if len(draws) < FEWEST_DRAWS:
             reason = self.reason or f"{len(draws)} draws are no distribution; at least {FEWEST_DRAWS} are needed"
@@ -136,6 +146,7 @@ class ControlDraws:
             "difference_low": differences.low,
             "difference_high": differences.high,
             "p_difference": differences.p_worse,
+            "p_no_worse": differences.p_no_worse,
             "n": differences.n,
             "weight_error": edit.weight_error,
             "control_weight_error": sum(draw.weight_error for draw in draws) / len(draws),

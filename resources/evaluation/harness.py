@@ -218,6 +218,8 @@ class Harness:
             self._failed[task.name] = str(error)
             raise
         for leaf in leaves(built):
+            if self._is_local(task.name):
+                _list_documents(leaf)
             # By the rules of lm-eval's own command line: a task that says 0 means it.
             own = leaf.get_config("num_fewshot")
             if task.num_fewshot is not None and own != 0:
@@ -265,6 +267,13 @@ class Harness:
             from lm_eval.tasks import TaskManager
 
             return TaskManager(include_path=self.include_path)
+
+
+def _list_documents(leaf: Any) -> None:
+    """Hold the documents that are scored as a list: a data set makes each of them anew at every look, twice a model."""
+    split = leaf.config.test_split or leaf.config.validation_split
+    if split and leaf.config.process_docs is None and split in (leaf.dataset or {}):
+        leaf.dataset = {**leaf.dataset, split: list(leaf.dataset[split])}
 
 
 def _documents(leaf: Any, limit: int | None) -> Iterator[Any]:

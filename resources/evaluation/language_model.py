@@ -60,7 +60,8 @@ def language_model(model: Any, tokenizer: Any, encoded: Encoded | None = None, t
             return [(value, greedy) for value, greedy, _ in found]
 
     batch: int | str = "auto" if model.device.type == "cuda" else _batch_in_memory(model)
-    return Silent(pretrained=model, tokenizer=tokenizer, batch_size=batch, max_batch_size=LARGEST_BATCH)
+    with quiet():
+        return Silent(pretrained=model, tokenizer=tokenizer, batch_size=batch, max_batch_size=LARGEST_BATCH)
 
 
 def _fingerprint(tokenizer: Any) -> str:

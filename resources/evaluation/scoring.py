@@ -43,6 +43,8 @@ class Results:
     """CKA rows by the id of the reference."""
     probe_error: str = ""
     """Why texts, attention or hidden states are missing."""
+    left_out: frozenset[str] = frozenset()
+    """Names of tasks that it was not to be scored on."""
 
 
 @contextmanager
@@ -85,9 +87,12 @@ class Scorer:
         self.report = report
         self._states: dict[str, list[torch.Tensor]] = {}
 
-    def results(self, subject: Subject, *, attention: bool = False) -> Results:
-        """Everything about a subject, computing what is missing; `attention` asks for attention entropies too."""
-        results = Results(subject)
+    def results(self, subject: Subject, *, attention: bool = False, without: Collection[str] = frozenset()) -> Results:
+        """Everything about a subject, computing what is missing; `attention` asks for attention entropies too.
+
+        without: names of tasks that it is not scored on.
+        """
+        results = Results(subject, left_out=frozenset(without))
         missing = self._stored_scores(subject, results)
         results.generations = self.store.find(*self._probe_key("generations", subject)) or []
         results.entropies = (self.store.find(*self._probe_key("entropies", subject)) or []) if attention else []
@@ -103,7 +108,7 @@ class Scorer:
 
     def is_complete(self, results: Results) -> bool:
         """Whether every task was scored. Missing texts or hidden states alone are no reason to try again."""
-        return len(results.scores) == len(self.tasks)
+        return all(task.name in results.scores or task.name in results.left_out for task in self.tasks)
 
     def _compute(self, results: Results, missing: dict[Task, str], attention: bool, unlike: Sequence[Subject]) -> None:
         subject = results.subject
@@ -134,6 +139,9 @@ class Scorer:
         """Put what is stored into the results; the tasks that are to be computed, with their identities."""
         missing = {}
         for task in (documents_for(subject, task) for task in self.tasks):
+            if task.name in results.left_out:
+                self.report(f"{subject.id}: {task.name}")
+                continue
             try:
                 identity = self.harness.identity(task)
             except HarnessError as error:

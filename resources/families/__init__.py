@@ -22,6 +22,7 @@ One YAML file describes one model family. The shipped ones are in `families/`, a
       include_path: ../demo/tasks   # a folder of task files, relative to this file
       prompts: [Once upon a time]   # fixed prompts to generate from
     recipes: [...]                  # edit recipes, texts or mappings, handed on as they are; see below
+    watch: {hub: true}              # where new releases are looked for, and which are taken: see `watch`
 
 A descendant and an unrelated model (a negative control) name a `base`. A base has none and is compared with
 itself, which gives the numerical floor. Whether a checkpoint is really there is not asked here but by the asset
@@ -34,6 +35,10 @@ one that says `recipes: []`.
 `rotoscale compare` registers what it is given in files of its own, `local-<base id>.yaml` in the data folder, one per
 base (`local`; what a text on the command line means is in `source`). Their first line says who wrote them, and a file
 with that line is never automatic, whatever it says: remove the line to make the file yours.
+
+A release that was found for a watched family is registered in a file of its own, in the folder `releases` below the
+user's folder (`releases`): it joins the family that it names. Such a file never breaks the registry: where its family
+or base is gone, or its id is taken meanwhile, it is left out.
 
 What the values may be are pydantic models (`entries`, with the types of single values in `fields`). `file` reads YAML
 nodes, not loaded values, because only nodes know their line and how a value was written: a typo is answered with the
@@ -55,12 +60,15 @@ from resources.families.file import MAX_FILE_BYTES, FamilyFileError
 from resources.families.local import Registration, register_local
 from resources.families.pairs import pair_key, pairs_of
 from resources.families.registry import Registry, UnknownModel, load_family, load_registry
+from resources.families.releases import register_release
 from resources.families.source import UnknownSource, unregistered
+from resources.families.watch import RELATIONS, Watch
 
 __all__ = [
     "MAX_FILE_BYTES",
     "METHOD_WORDS",
     "MODEL_ID_PATTERN",
+    "RELATIONS",
     "ROLES",
     "Evaluation",
     "Family",
@@ -71,11 +79,13 @@ __all__ = [
     "Task",
     "UnknownModel",
     "UnknownSource",
+    "Watch",
     "family_schema",
     "load_family",
     "load_registry",
     "pair_key",
     "pairs_of",
     "register_local",
+    "register_release",
     "unregistered",
 ]

@@ -6,6 +6,7 @@ file. Values come from `file.FamilyFile`, which knows a number from a text that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -15,8 +16,9 @@ from pydantic.dataclasses import dataclass
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from resources.families.fields import STRICT, Count, Folder, ModelId, Positive, RecipeEntry, Text, broken_rule
-from resources.families.file import Where
+from resources.families.fields import STRICT, Count, Folder, ModelId, Positive, RecipeEntry, Text, broken_rule, meaning
+from resources.families.file import Where, meant
+from resources.families.watch import Watch
 from resources.hub import REPO_ID_PATTERN, REVISION_PATTERN
 
 Role = Literal["base", "descendant", "unrelated"]
@@ -41,9 +43,23 @@ METHOD_WORDS: dict[str, str] = {
 class Task:
     """One lm-eval task; None leaves the number of shots or of samples to the task."""
 
-    name: Annotated[Text, Field(description="the name of an lm-eval task")]
-    num_fewshot: Count | None = Field(default=None, description="a whole number, 0 or more")
-    limit: Positive | None = Field(default=None, description="a whole number, 1 or more")
+    name: Annotated[
+        Text,
+        Field(
+            description="the name of an lm-eval task",
+            json_schema_extra=meaning("A standard task of lm-eval, or one of the folder `include_path`."),
+        ),
+    ]
+    num_fewshot: Count | None = Field(
+        default=None,
+        description="a whole number, 0 or more",
+        json_schema_extra=meaning("Examples before each question. Without it, what the task says."),
+    )
+    limit: Positive | None = Field(
+        default=None,
+        description="a whole number, 1 or more",
+        json_schema_extra=meaning("Only the first so many documents of the task. Without it, all of them."),
+    )
 
 
 def _named(value: Any) -> Any:
@@ -62,9 +78,27 @@ class Evaluation(BaseModel):
 
     model_config = ConfigDict(**STRICT, frozen=True)
 
-    tasks: tuple[TaskEntry, ...] = Field(default=(), description="a list of lm-eval tasks")
-    include_path: Folder | None = Field(default=None, description="a folder of task files, relative to this file")
-    prompts: tuple[Annotated[Text, Field(description="a text")], ...] = Field(default=(), description="a list of texts")
+    tasks: tuple[TaskEntry, ...] = Field(
+        default=(),
+        description="a list of lm-eval tasks",
+        json_schema_extra=meaning(
+            "What every model, edit and control of the family is scored on, each once. With tasks, and no `recipes`, "
+            "the default edits are made."
+        ),
+    )
+    include_path: Folder | None = Field(
+        default=None,
+        description="a folder of task files, relative to this file",
+        json_schema_extra=meaning("Where task files of your own lie. A task file can name Python code, which is run."),
+    )
+    prompts: tuple[Annotated[Text, Field(description="a text")], ...] = Field(
+        default=(),
+        description="a list of texts",
+        json_schema_extra=meaning(
+            "Texts that every model and edit continues, so that a broken model is seen; hidden states and attention "
+            "are compared on them."
+        ),
+    )
 
     @model_validator(mode="after")
     def _each_task_once(self) -> Self:
@@ -94,22 +128,50 @@ class ModelEntry(BaseModel):
         },
     )
 
-    id: ModelId
-    role: Role = Field(default="descendant", description=f"{', '.join(ROLES[:-1])} or {ROLES[-1]}")
-    base: ModelId | None = None
-    references: tuple[ModelId, ...] = Field(default=(), description="a list of model ids")
+    id: Annotated[
+        ModelId,
+        Field(
+            json_schema_extra=meaning("The model's name everywhere: partition, rows, pages. Unique in all families.")
+        ),
+    ]
+    role: Role = Field(
+        default="descendant",
+        description=f"{', '.join(ROLES[:-1])} or {ROLES[-1]}",
+        json_schema_extra=meaning(
+            "`base`: others were trained from it. `descendant` (what a model with a `base` is unless it says "
+            "otherwise). `unrelated`: a negative control of the same shape, not trained from the base."
+        ),
+    )
+    base: ModelId | None = Field(
+        default=None, json_schema_extra=meaning("The model that it is compared with, of this file or another.")
+    )
+    references: tuple[ModelId, ...] = Field(
+        default=(),
+        description="a list of model ids",
+        json_schema_extra=meaning("Further models that it is compared with, such as the stage before it."),
+    )
     method: str = Field(
         default_factory=lambda data: "base" if data.get("role") == "base" else "unspecified",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$(?!\n)",
         description="one lower-case word, such as " + ", ".join(list(METHOD_WORDS)[:-1]),
+        json_schema_extra=meaning(
+            "How it was post-trained. HC6 compares `reasoning` with `instruct` models; pages colour by it."
+        ),
     )
-    path: Folder | None = Field(default=None, description="a folder, relative to this file")
+    path: Folder | None = Field(
+        default=None,
+        description="a folder, relative to this file",
+        json_schema_extra=meaning("Where its checkpoint or adapter lies. Exactly one of `path` and `hub`."),
+    )
     hub: Annotated[str, Field(pattern=REPO_ID_PATTERN)] | None = Field(
-        default=None, description="a Hub repository such as Qwen/Qwen2.5-1.5B"
+        default=None,
+        description="a Hub repository such as Qwen/Qwen2.5-1.5B",
+        json_schema_extra=meaning("Where on the Hugging Face Hub it is. Exactly one of `path` and `hub`."),
     )
     revision: Annotated[str, Field(pattern=REVISION_PATTERN)] | None = Field(
         default_factory=lambda data: "main" if data.get("hub") else None,
         description="a branch, tag or commit on the Hub",
+        json_schema_extra=meaning("Without it `main`. The commit that it stood for is stored with the results."),
     )
     _family: str = PrivateAttr("")
     _file: Path = PrivateAttr(Path())
@@ -203,16 +265,50 @@ class Family(BaseModel):
         alias="family",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,159}$(?!\n)",
         description='a family name: letters, digits, ".", "_" and "-"',
+        json_schema_extra=meaning("The family's name. Unique."),
     )
-    title: Text = Field(default_factory=lambda data: data.get("name", ""), description="a line of text")
-    description: Text = Field(default="", description="a text")
-    automatic: bool = Field(default=True, strict=True, description="true or false")
+    title: Text = Field(
+        default_factory=lambda data: data.get("name", ""),
+        description="a line of text",
+        json_schema_extra=meaning("What pages call it. Without it, its name."),
+    )
+    description: Text = Field(default="", description="a text", json_schema_extra=meaning("What it is, and how large."))
+    automatic: bool = Field(
+        default=True,
+        strict=True,
+        description="true or false",
+        json_schema_extra=meaning(
+            "Without it `true`: Dagster and `rotoscale run` fill what is missing. `false`: only models that are named "
+            "run, as is wise where they are large."
+        ),
+    )
     models: Annotated[
         tuple[Annotated[ModelEntry, Field(description="a model: a mapping with an id and a path or hub")], ...],
         AfterValidator(_not_empty),
-    ] = Field(json_schema_extra={"minItems": 1}, description="a list of models, at least one")
-    evaluation: Evaluation = Field(default=Evaluation(), description="a mapping with tasks, include_path and prompts")
-    recipes: tuple[RecipeEntry, ...] = Field(default=(), description="a list of edit recipes")
+    ] = Field(
+        json_schema_extra={"minItems": 1, **meaning("The checkpoints of the family.")},
+        description="a list of models, at least one",
+    )
+    evaluation: Evaluation = Field(
+        default=Evaluation(),
+        description="a mapping with tasks, include_path and prompts",
+        json_schema_extra=meaning(
+            "What its models are scored on. Without it, weights are compared and nothing is run."
+        ),
+    )
+    recipes: tuple[RecipeEntry, ...] = Field(
+        default=(),
+        description="a list of edit recipes",
+        json_schema_extra=meaning(
+            "Which edits are made of every descendant: names, or mappings such as `{recipe: band, band: top}`. Without "
+            "it the default ones where there are tasks; an empty list for none."
+        ),
+    )
+    watch: Watch | None = Field(
+        default=None,
+        description="a mapping with hub, bases or folders, and what is wanted",
+        json_schema_extra=meaning("Where new releases of the family are looked for, and which are taken."),
+    )
     _file: Path = PrivateAttr(Path())
 
     def model_post_init(self, context: Any) -> None:
@@ -232,6 +328,53 @@ class Family(BaseModel):
         An empty list, `recipes: []`, says no. Without `recipes:` the default ones are made.
         """
         return bool(self.recipes) if "recipes" in self.model_fields_set else bool(self.evaluation.tasks)
+
+    @property
+    def watched_repositories(self) -> dict[str, str]:
+        """The Hub repositories whose descendants are asked for, each with the model that these are compared with."""
+        if self.watch is None or not self.watch.on_hub:
+            return {}
+        models = {model.id: model for model in self.models}
+        given = self.watch.bases or [model.id for model in self.models if model.role == "base" and model.hub]
+        found = {}
+        for name in given:
+            hub = models[name].hub if name in models else name
+            if hub:
+                found[hub] = self.watch.base or (name if name in models else self.only_base) or ""
+        return found
+
+    @property
+    def only_base(self) -> str | None:
+        """The id of the model with the role base; None where there are several or none."""
+        bases = [model.id for model in self.models if model.role == "base"]
+        return bases[0] if len(bases) == 1 else None
+
+    @model_validator(mode="after")
+    def _watch_agrees(self) -> Self:
+        """Check what is watched against the models of this file."""
+        watch = self.watch
+        if watch is None:
+            return self
+        models = {model.id: model for model in self.models}
+        for i, name in enumerate(watch.bases):
+            if name in models and not models[name].hub:
+                raise broken_rule(
+                    f'names "{name}", which is a folder here; give its Hub repository.', "watch", "bases", i
+                )
+            if name not in models and not ("/" in name and re.fullmatch(REPO_ID_PATTERN, name)):
+                hint = meant(name, models) or " Write org/name, or the id of a model of this file."
+                message = f'names "{name}", which is neither a model of this file nor a Hub repository.{hint}'
+                raise broken_rule(message, "watch", "bases", i)
+        if watch.base is not None and watch.base not in models:
+            hint = meant(watch.base, models)
+            raise broken_rule(f'names "{watch.base}", which is no model of this file.{hint}', "watch", "base")
+        if watch.on_hub and not self.watched_repositories:
+            message = "is true, but no base model of this file comes from the Hub; name repositories under `bases:`."
+            raise broken_rule(message, "watch", "hub")
+        unclear = watch.folders or any(not base for base in self.watched_repositories.values())
+        if unclear and not (watch.base or self.only_base):
+            raise broken_rule("must say with `base:` which model releases are compared with.", "watch")
+        return self
 
 
 class _Schema(GenerateJsonSchema):

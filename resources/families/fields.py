@@ -28,6 +28,11 @@ def broken_rule(message: str, *at: str | int, other: Where = ()) -> PydanticCust
     return PydanticCustomError(RULE, "{message}", {"message": message, "at": at, "other": other})
 
 
+def meaning(text: str) -> dict[str, Any]:
+    """What a key is for, to be laid into its JSON schema: editors and the documentation show it."""
+    return {"meaning": text}
+
+
 def _number(value: Any) -> Any:
     return value.value if isinstance(value, Number) else value
 

@@ -40,7 +40,7 @@ class Registration:
         Raises:
             FamilyFileError: a family file in the folders is broken, or cannot be written.
         """
-        with _alone_in(self.folder):
+        with alone_in(self.folder):
             removed = []
             for model_id in reversed(self.added):  # the post first: it names the base
                 registry = load_registry(*self.shipped, self.folder)
@@ -48,7 +48,8 @@ class Registration:
                 if model_id in registry.models and model_id not in named:
                     family = registry.family_of(model_id)
                     if _is_ours(family.file, self.folder):
-                        _write(family.file, _without(family, model_id))
+                        # As the file has it: the registry's has releases in it that have files of their own.
+                        _write(family.file, _without(load_family(family.file), model_id))
                         removed.append(model_id)
             return tuple(removed)
 
@@ -73,7 +74,7 @@ def register_local(folder: Path, base: str | Path, post: str | Path, *, shipped:
         FamilyFileError: a family file in the folders is broken, or cannot be written.
     """
     folder = Path(os.path.abspath(folder))
-    with _alone_in(folder):
+    with alone_in(folder):
         registry = load_registry(*shipped, folder)
         base_id, post_id, new = _entries(registry, str(base), str(post))
         if new:
@@ -84,7 +85,7 @@ def register_local(folder: Path, base: str | Path, post: str | Path, *, shipped:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, and say in a sentence why it cannot be had or written."""
     from filelock import FileLock, Timeout
 
@@ -167,7 +168,7 @@ def _write(file: Path, content: dict[str, Any]) -> None:
     if not content["models"]:
         file.unlink(missing_ok=True)
         return
-    order = ["family", "title", "description", "automatic", "models", "evaluation", "recipes"]
+    order = ["family", "title", "description", "automatic", "models", "evaluation", "recipes", "watch"]
     content = {key: content[key] for key in order if key in content}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
     write_text(file, WRITTEN_BY_US + text)

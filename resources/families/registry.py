@@ -15,18 +15,29 @@ from resources.families.entries import Family, ModelEntry, family_schema
 from resources.families.file import FamilyFile, meant
 from rotoscale.errors import RotoscaleError
 
+RELEASES = "releases"
+"""Folder below a folder of family files, with a file for each release that was found."""
+
 
 class UnknownModel(RotoscaleError):  # noqa: N818 (reads as what it says)
     """No model of that id is registered."""
 
 
+class UnknownFamily(RotoscaleError):  # noqa: N818 (reads as what it says)
+    """No family of that name is registered."""
+
+
 @dataclass(frozen=True)
 class Registry:
-    """All families together. `models` is in an order in which every model follows its base and references."""
+    """All families together. `models` is in an order in which every model follows its base and references.
+
+    releases: ids of models that joined a family as releases that were found for it.
+    """
 
     families: dict[str, Family] = field(default_factory=dict)
     models: dict[str, ModelEntry] = field(default_factory=dict)
     folders: tuple[Path, ...] = ()
+    releases: frozenset[str] = frozenset()
 
     def model(self, model_id: str) -> ModelEntry:
         """Return the entry of that id.
@@ -48,6 +59,16 @@ class Registry:
     def family_of(self, model_id: str) -> Family:
         """Return the family of a model; raises UnknownModel."""
         return self.families[self.model(model_id).family]
+
+    def family(self, name: str) -> Family:
+        """Return the family of that name.
+
+        Raises:
+            UnknownFamily: with those that there are.
+        """
+        if name not in self.families:
+            raise UnknownFamily(f'No family "{name}" is registered. Registered are: {_some(self.families)}.')
+        return self.families[name]
 
     def automatic(self) -> tuple[ModelEntry, ...]:
         """Return the models that run without being named, in order: those of automatic families."""
@@ -106,8 +127,7 @@ def load_registry(*folders: Path) -> Registry:
     loaded: list[tuple[Family, FamilyFile]] = []
     unique = tuple(dict.fromkeys(Path(os.path.abspath(f)) for f in folders))
     for folder in unique:
-        files = [f for f in folder.glob("*") if f.suffix in (".yaml", ".yml") and not f.name.startswith(".")]
-        loaded += [_load(file) for file in sorted(files)]
+        loaded += [_load(file) for file in _files(folder)]
 
     families: dict[str, Family] = {}
     placed: dict[str, tuple[ModelEntry, FamilyFile, int]] = {}
@@ -123,6 +143,7 @@ def load_registry(*folders: Path) -> Registry:
                 raise source.error(("models", i, "id"), message)
             placed[entry.id.casefold()] = (entry, source, i)
 
+    releases = _join_releases(unique, families, placed)
     entries = {entry.id: entry for entry, _, _ in placed.values()}
     for entry, source, i in placed.values():
         for other_id, at in entry.named():
@@ -139,4 +160,26 @@ def load_registry(*folders: Path) -> Registry:
         circle = " -> ".join(reversed(ring))
         message = f"closes a circle of bases and references ({circle}); remove one of them."
         raise source.error(("models", i), message) from None
-    return Registry(families, {model_id: entries[model_id] for model_id in order}, unique)
+    return Registry(families, {model_id: entries[model_id] for model_id in order}, unique, releases)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(f for f in folder.glob("*") if f.suffix in (".yaml", ".yml") and not f.name.startswith("."))
+
+
+def _join_releases(
+    folders: Iterable[Path], families: dict[str, Family], placed: dict[str, tuple[ModelEntry, FamilyFile, int]]
+) -> frozenset[str]:
+    """Add the releases to the families that they name; one whose family or base is gone or id is taken is left out."""
+    joined: dict[str, list[ModelEntry]] = {}
+    for file in (file for folder in folders for file in _files(folder / RELEASES)):
+        release, source = _load(file)
+        for i, entry in enumerate(release.models):
+            known = all(other.casefold() in placed for other, _ in entry.named())
+            if release.name in families and known and entry.id.casefold() not in placed:
+                placed[entry.id.casefold()] = (entry, source, i)
+                joined.setdefault(release.name, []).append(entry)
+    for name, entries in joined.items():
+        family = families[name]
+        families[name] = family.model_copy(update={"models": (*family.models, *entries)})
+    return frozenset(entry.id for entries in joined.values() for entry in entries)

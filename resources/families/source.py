@@ -46,8 +46,17 @@ class Source:
 
     def new_id(self, taken: Iterable[str], base: str = "") -> str:
         """Return a readable id: the folder's or repository's name; if that is taken, with a hash of source and base."""
-        used = {t.casefold() for t in taken}
         name = self.path.name if self.path else (self.hub or "").rpartition("/")[2]
+        return self._free_id(name, taken, base)
+
+    def release_id(self, taken: Iterable[str], base: str = "") -> str:
+        """Return an id for one of many releases: also with the account, or the folder above."""
+        if self.path:
+            return self._free_id(f"{self.path.parent.name}--{self.path.name}", taken, base)
+        return self._free_id((self.hub or "").replace("/", "--"), taken, base)
+
+    def _free_id(self, name: str, taken: Iterable[str], base: str) -> str:
+        used = {t.casefold() for t in taken}
         slug = re.sub(r"\.{2,}", ".", re.sub(r"[^A-Za-z0-9._-]+", "-", name)).strip("._-")[:80] or "model"
         digest = hashlib.sha256("\n".join([*self.keys.values(), base]).encode()).hexdigest()
         names = (slug if n == 0 else f"{slug}-{digest[:n]}" for n in (0, 8, 12, 16, 32))

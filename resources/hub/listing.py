@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from resources.hub.client import SILENCE, api, patiently
 from resources.hub.errors import HubFormatError, HubOfflineError, explained
 
 if TYPE_CHECKING:
@@ -24,16 +25,13 @@ _BESIDE_WEIGHTS = frozenset(
         *("vocab.json", "vocab.txt", "merges.txt", "chat_template.json", "chat_template.jinja"),
     }
 )
-_TIMEOUT = 30.0
 
 
 def ask(repo_id: str, revision: str) -> ModelInfo:
     """Ask the Hub for the commit and the list of files."""
-    from huggingface_hub import HfApi
-
     try:
-        api = HfApi(library_name="rotoscale")
-        return api.model_info(repo_id, revision=revision, files_metadata=True, timeout=_TIMEOUT)
+        hub = api()
+        return patiently(lambda: hub.model_info(repo_id, revision=revision, files_metadata=True, timeout=SILENCE))
     except Exception as error:
         raise explained(error, repo_id, revision, HubOfflineError) from error
 

@@ -6,7 +6,7 @@ new DuckDB file beside the old one and moves a pointer. Readers keep what they o
 """
 
 from resources.warehouse.contract import SCHEMA_VERSION, Column, Contract, Table, table
-from resources.warehouse.publish import Published, current, is_published, open_published, out_of_date, publish, read
+from resources.warehouse.publish import Published, current, is_published, open_published, publish, read
 from resources.warehouse.tables import TableStore, WarehouseError
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "current",
     "is_published",
     "open_published",
-    "out_of_date",
     "publish",
     "read",
     "table",

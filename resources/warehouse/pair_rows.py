@@ -1,6 +1,6 @@
 """What is stored of one model against one reference, matrix by matrix, and the sentences that it is read by.
 
-One function makes the sentences from rows, whoever asks: the end of `rotoscale compare`, a stored finding, a report.
+One function makes the sentences from rows. They are stored in `findings`, and whoever shows them reads them there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 _PLACE = ("layer", "matrix", "expert")
 _BESIDE = {
     "scale_statistics": ("alpha_median", "alpha_least_squares", "ratio_cv", "ratio_cv_noise"),
-    "rotation_statistics": ("nf", "nf_unrelated"),
+    "rotation_statistics": ("nf", "nf_unrelated", "nf_over_null"),
     "tensor_changes": ("relative_change", "cosine", "identical_share", "base_norm"),
 }
 """Columns of other tables that stand beside those of `agreement`."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from resources.atomic import replacing, sweep, write_text
 from resources.warehouse.contract import SCHEMA_VERSION, Contract, Table
+from resources.warehouse.query import told_if_older
 from resources.warehouse.tables import TableStore, WarehouseError, load_file
 
 if TYPE_CHECKING:
@@ -128,23 +129,12 @@ def read(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     path = current(folder)
     if path is None:
         raise WarehouseError(f"nothing is published in {folder}; run `rotoscale run` or `rotoscale compare` first")
-    import duckdb
-
     connection = open_published(path)
     try:
-        yield connection
-    except (duckdb.BinderException, duckdb.CatalogException) as error:
-        raise out_of_date(path, error) from error
+        with told_if_older(connection):
+            yield connection
     finally:
         connection.close()
-
-
-def out_of_date(path: Path, error: Exception) -> WarehouseError:
-    """The answer to a query that names what a published file does not have yet."""
-    first_line = next(iter(str(error).splitlines()), type(error).__name__)
-    return WarehouseError(
-        f"{path} was published before the program had all it asks for ({first_line}); run `rotoscale publish`"
-    )
 
 
 def open_published(path: Path) -> duckdb.DuckDBPyConnection:

@@ -29,7 +29,7 @@ def rows(connection: duckdb.DuckDBPyConnection, sql: str, values: Values = ()) -
 
     Raises WarehouseError when the published file lacks a table or column that the query names.
     """
-    with _older_file(connection):
+    with told_if_older(connection):
         cursor = connection.cursor().execute(sql, values or None)
         names = [column[0] for column in cursor.description or []]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -40,12 +40,16 @@ def frame(connection: duckdb.DuckDBPyConnection, sql: str, values: Values = ()) 
 
     Raises WarehouseError when the published file lacks a table or column that the query names.
     """
-    with _older_file(connection):
+    with told_if_older(connection):
         return connection.cursor().execute(sql, values or None).df()
 
 
 @contextmanager
-def _older_file(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def told_if_older(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """For queries in a block.
+
+    Raises WarehouseError, with the remedy, when one names a table or column that the published file lacks.
+    """
     import duckdb
 
     try:

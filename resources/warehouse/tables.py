@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 _VERSION_KEY = b"rotoscale_schema_version"
 _FINGERPRINT_KEY = b"rotoscale_fingerprint"
+_CODE_KEY = b"rotoscale_code_version"
 _FILE = "rows.parquet"
 
 
@@ -38,7 +39,7 @@ class TableStore:
     def __init__(self, folder: Path, contract: Contract) -> None:
         self.folder = Path(folder)
         self.contract = contract
-        self._fingerprints: dict[Path, tuple[tuple[int, int, int], str | None]] = {}
+        self._stored: dict[Path, tuple[tuple[int, int, int], tuple[str, str] | None]] = {}
 
     def definition(self, table: str) -> Table:
         """The contract of a table; WarehouseError when there is none of that name."""
@@ -75,7 +76,7 @@ class TableStore:
             "code_version": code_version,
             "materialized_at": datetime.datetime.now(datetime.UTC),
         }
-        schema = _arrow_schema(definition, fingerprint)
+        schema = _arrow_schema(definition, fingerprint, code_version)
         columns = {c.name: [_plain({**row, **stamp}.get(c.name), c.type) for row in rows] for c in definition.columns}
         target = self.path(table, model_id)
         with replacing(target) as temporary:
@@ -102,15 +103,28 @@ class TableStore:
 
         The whole file is verified, once in this process, so that what is damaged is made again; that is logged.
         """
+        found = self._facts(table, model_id)
+        return found and found[0]
+
+    def code_version(self, table: str, model_id: str) -> str | None:
+        """The version of the method that made the rows of one model, be they none; None as for `fingerprint`.
+
+        Empty for a file from before the version stood in it.
+        """
+        found = self._facts(table, model_id)
+        return found and found[1]
+
+    def _facts(self, table: str, model_id: str) -> tuple[str, str] | None:
+        """Fingerprint and code version of a file."""
         target = self.path(table, model_id)
         try:
             facts = target.stat()
             version = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
-            if self._fingerprints.get(target, (None, None))[0] != version:
-                self._fingerprints[target] = (version, _fingerprint(target))
+            if self._stored.get(target, (None, None))[0] != version:
+                self._stored[target] = (version, _facts_of(target))
         except OSError:
             return None
-        return self._fingerprints[target][1]
+        return self._stored[target][1]
 
     def files(self, table: str) -> list[Path]:
         """Every file of a table, in the order of the model names."""
@@ -153,7 +167,7 @@ def load_file(file: Path, table: str) -> pa.Table:
     return rows
 
 
-def _fingerprint(file: Path) -> str | None:
+def _facts_of(file: Path) -> tuple[str, str] | None:
     try:
         metadata = read_metadata(file)
     except DamagedFile as error:
@@ -161,7 +175,7 @@ def _fingerprint(file: Path) -> str | None:
         return None
     if metadata.get(_VERSION_KEY) != str(SCHEMA_VERSION).encode():
         return None
-    return metadata.get(_FINGERPRINT_KEY, b"").decode()
+    return metadata.get(_FINGERPRINT_KEY, b"").decode(), metadata.get(_CODE_KEY, b"").decode()
 
 
 def _check(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -183,7 +197,7 @@ def _plain(value: Any, type_: str) -> Any:
     return json.dumps(value, sort_keys=True) if type_ == "JSON" and not isinstance(value, str | None) else value
 
 
-def _arrow_schema(table: Table, fingerprint: str) -> Any:
+def _arrow_schema(table: Table, fingerprint: str, code_version: str) -> Any:
     import pyarrow as pa
 
     scalar = {
@@ -202,5 +216,9 @@ def _arrow_schema(table: Table, fingerprint: str) -> Any:
 
     return pa.schema(
         [(column.name, arrow(column.type)) for column in table.columns],
-        metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode(), _FINGERPRINT_KEY: fingerprint.encode()},
+        metadata={
+            _VERSION_KEY: str(SCHEMA_VERSION).encode(),
+            _FINGERPRINT_KEY: fingerprint.encode(),
+            _CODE_KEY: code_version.encode(),
+        },
     )

@@ -103,9 +103,13 @@ class Vocabulary:
             raise CircuitError(f"{n_boxes} boxes were asked for; {FEWEST_BOXES} to {MOST_BOXES} are possible")
         for kind, words in (("objects", self.objects), ("letters", self.letters)):
             if len(words) < 2 * n_boxes:
+                most = len(words) // 2
+                remedy = (
+                    f"ask for at most {most} boxes" if most >= FEWEST_BOXES else "take a model of another tokenizer"
+                )
                 raise CircuitError(
                     f"only {len(words)} {kind} are single tokens for this tokenizer, and {n_boxes} boxes need "
-                    f"{2 * n_boxes}; ask for at most {len(words) // 2} boxes or give more words"
+                    f"{2 * n_boxes}; {remedy}"
                 )
 
 

@@ -59,9 +59,9 @@ def rule(evidence: Evidence) -> Verdict:
 
 def _above_random(row: Row) -> bool | None:
     """Whether the circuit is above every random one: by its rank, else by the upper end of theirs."""
-    p, draws = number(row, "p_value"), number(row, "random_draws")
-    if p is not None and draws:
-        return p * (1 + draws) < 1.5
+    rank_p, draws = number(row, "rank_p"), number(row, "random_draws")
+    if rank_p is not None and draws:
+        return rank_p * (1 + draws) < 1.5
     for own, other in (("f", "f_random_high"), ("accuracy_circuit", "accuracy_random_high")):
         ours, theirs = number(row, own), number(row, other)
         if ours is not None and theirs is not None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rotoscale.claims.arithmetic import shown
+from rotoscale.claims.arithmetic import beyond_random, shown
 from rotoscale.claims.claim import (
-    LEVEL,
     REFUTED,
     SUPPORTED,
     UNDECIDED,
@@ -35,7 +34,7 @@ class _Leader:
 
     @property
     def beyond_random(self) -> bool:
-        return self.q_value < LEVEL
+        return beyond_random(self.q_value, number(self.row, "rank_p"))
 
 
 def rule(evidence: Evidence) -> Verdict:
@@ -107,12 +106,12 @@ CLAIM = Claim(
     sentence="The circuit's groups of heads keep their function after fine-tuning.",
     evidence="Desiderata-based component masks of every group of the base's circuit, learned in the base and in the "
     "descendant: which desideratum leads.",
-    control="Random masks of the same size (q < 0.05).",
+    control="Random masks of the same size (q < 0.05 and rank p at most 0.05).",
     supported_by="In every group that clearly carries one desideratum in the base, the same one leads in the "
     "descendant, above random masks.",
     refuted_by="In such a group another desideratum clearly leads in the descendant, above random masks.",
     otherwise="Undecided in between; not tested where a group has no masks in both models, as empty groups have.",
-    rule_version="1",
+    rule_version="2",
     tables=("component_masks",),
     needs=("component_masks",),
     of_others=("component_masks",),

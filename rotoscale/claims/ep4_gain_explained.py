@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from rotoscale.claims.arithmetic import shown
+from rotoscale.claims.arithmetic import beyond_random, shown
 from rotoscale.claims.claim import (
-    LEVEL,
     REFUTED,
     SUPPORTED,
     UNDECIDED,
@@ -45,17 +44,17 @@ def rule(evidence: Evidence) -> Verdict:
         return not_tested("on these prompts the descendant is not shown to be better than its base", rests_on)
     recovered = (patched - before) / gain
     error = math.sqrt(max(patched * (1 - patched), 0.25 / n) / n) / gain
-    beyond = _beyond_random(forward)
-    random = number(forward, "accuracy_random")
+    p, rank_p, random = (number(forward, name) for name in ("p_value", "rank_p", "accuracy_random"))
     word = UNDECIDED
-    if beyond and recovered >= HALF:
+    if beyond_random(p, rank_p) and recovered >= HALF:
         word = SUPPORTED
     elif random is not None and patched <= random:
-        # Not being significant is not enough: with few draws the smallest p that there can be lies above the level.
+        # Not being significant is not enough: few draws or few prompts can miss a difference that there is.
         word = REFUTED
     text = (
         f"the descendant's value fetchers take the base from {shown(before, 2)} to {shown(patched, 2)}, "
-        f"{shown(100 * recovered, 0)} % of the gain to {shown(after, 2)}; as many random heads to {shown(random, 2)}"
+        f"{shown(100 * recovered, 0)} % of the gain to {shown(after, 2)}; as many random heads to {shown(random, 2)} "
+        f"({int(forward.get('random_draws') or 0)} draws, p {shown(p, 4)}, rank p {shown(rank_p, 3)})"
     )
     if backward is not None:
         text += (
@@ -70,7 +69,7 @@ def rule(evidence: Evidence) -> Verdict:
         ci_low=recovered - 1.959964 * error,
         ci_high=recovered + 1.959964 * error,
         control=None if random is None else (random - before) / gain,
-        p_value=number(forward, "p_value"),
+        p_value=p,
         n=n,
         rests_on=rests_on,
     )
@@ -81,24 +80,17 @@ def _row(evidence: Evidence, recipient: str, donor: str) -> Row | None:
     return next((row for row in rows if GROUP in (row.get("circuit_group"), row.get("component"))), None)
 
 
-def _beyond_random(row: Row) -> bool | None:
-    """Whether the group does more than random heads: by its rank among them, else by the upper end of theirs."""
-    p, patched, high = number(row, "p_value"), number(row, "accuracy_patched"), number(row, "accuracy_random_high")
-    if p is not None:
-        return p < LEVEL
-    return None if patched is None or high is None else patched > high
-
-
 CLAIM = Claim(
     name="EP4",
     sentence="Better value fetchers and position transmitters explain what fine-tuning gained.",
     evidence="Cross-model activation patching both ways: group A of the descendant in the base, and the reverse.",
-    control="Random heads of the same number.",
+    control="Random heads of the same number, in the same layers where these hold enough: a prediction t-test over at "
+    "least 19 draws with the rank p beside it, the rank p alone from 199 draws on.",
     supported_by="Group A of the descendant recovers at least half of the gain in the base, and more than random heads "
-    "(p < 0.05).",
+    "(p < 0.05 and rank p at most 0.05).",
     refuted_by="Group A recovers no more than random heads.",
     otherwise="Undecided in between; not tested without a gain on the patched prompts.",
-    rule_version="2",
+    rule_version="3",
     tables=("cross_model_patching",),
     needs=("cross_model_patching",),
     rule=rule,

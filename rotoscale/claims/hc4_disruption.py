@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import median
+from statistics import NormalDist, median
 
 from rotoscale.claims.arithmetic import shown
 from rotoscale.claims.claim import (
@@ -26,12 +26,12 @@ from rotoscale.recipes import RECIPES
 COLLAPSE = 0.5
 """What is left of a score after a collapse, at most; of a perplexity, its inverse."""
 
-MATCHED = 1.5
+MATCHED = 1.1
 """Weight errors of edit and control that differ by no more than this factor are matched."""
 
 MIRROR, NOISE = "mirror", "noise"
 
-FLOOR = "edit and control are both worse than the base, or the post model has no score that could fall"
+FLOOR = "edit and control are both worse than the base"
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,44 @@ class _Break:
 
     row: Row
     collapsed: bool
-    floor: bool
-    q_value: float = 1.0
+    can_fall: bool
+    """Whether the post model has a score above zero."""
+    q_worse: float | None = None
+    q_no_worse: float | None = None
+
+    @property
+    def floor(self) -> bool:
+        """By the test's own note: a test with numbers has one where both have fallen below the base."""
+        return bool(self.row.get("note"))
+
+    @property
+    def damage(self) -> float | None:
+        """Weight error of the edit over its control's."""
+        own, other = number(self.row, "weight_error"), number(self.row, "control_weight_error")
+        return own / other if own and other else None
+
+    @property
+    def decides(self) -> bool:
+        """Above the floor, and against a control of the same damage."""
+        return not self.floor and self.damage is not None and 1 / MATCHED <= self.damage <= MATCHED
 
     @property
     def worse(self) -> bool:
-        return self.q_value < LEVEL
+        return self.decides and self.collapsed and self.q_worse is not None and self.q_worse < LEVEL
 
     @property
-    def as_bad(self) -> bool:
-        """The control loses as much: the edit is not shown to lose more, nor is its loss of another order."""
-        loss, control = number(self.row, "loss"), number(self.row, "control_loss")
-        return not self.worse and loss is not None and control is not None and control <= COLLAPSE * loss
+    def no_worse(self) -> bool:
+        """Shown, and not merely a difference that is not: the control loses at least four fifths as much."""
+        shown_so = self.q_no_worse is not None and self.q_no_worse < LEVEL
+        return self.decides and self.collapsed and shown_so and not self.worse
+
+    @property
+    def power(self) -> float | None:
+        """Chance to find the edit worse than a control that loses half of what it loses, by a normal approximation."""
+        loss, low, high = (number(self.row, name) for name in ("loss", "difference_low", "difference_high"))
+        if loss is None or low is None or high is None or high <= low:
+            return None
+        return NormalDist().cdf(abs(loss) / 2 / ((high - low) / 3.92) - 1.645)
 
 
 def rule(evidence: Evidence) -> Verdict:
@@ -72,69 +98,69 @@ def rule(evidence: Evidence) -> Verdict:
         notes = dict.fromkeys(str(row["note"]) for row in stored if row["control"] == MIRROR and row.get("note"))
         why = "".join(f" ({note})" for note in notes)
         return not_tested(f"no disruptive edit was held against draws of its mirror control{why}", rests_on)
-    breaks = [_Break(row, _collapsed(evidence, row), _at_floor(evidence, row)) for row in mirrors]
-    q_values = benjamini_hochberg([number(one.row, "p_difference") for one in breaks])
+    q_worse, q_no_worse = (
+        benjamini_hochberg([number(row, name) for row in mirrors]) for name in ("p_difference", "p_no_worse")
+    )
     breaks = [
-        _Break(b.row, b.collapsed, b.floor, 1.0 if q is None else q) for b, q in zip(breaks, q_values, strict=True)
+        _Break(row, _collapsed(evidence, row), _can_fall(evidence, row), worse, no_worse)
+        for row, worse, no_worse in zip(mirrors, q_worse, q_no_worse, strict=True)
     ]
-    above = [one for one in breaks if not one.floor]
-    shown_worse = [one for one in above if one.collapsed and one.worse]
-    collapsed = [one for one in above if one.collapsed]
-    as_bad = [one for one in collapsed if one.as_bad]
+    tested = [one for one in breaks if one.can_fall]
     word = UNDECIDED
-    if 2 * len(shown_worse) > len(above) > 0:
+    if 2 * sum(one.worse for one in tested) > len(tested):
         word = SUPPORTED
-    elif 2 * len(collapsed) > len(above) and 2 * len(as_bad) > len(collapsed):
+    elif 2 * sum(one.no_worse for one in tested) > len(tested):
         word = REFUTED
-    worst = min(breaks, key=lambda one: number(one.row, "difference") or 0.0)
-    difference = [d for one in breaks if (d := number(one.row, "difference")) is not None]
+    largest = min(
+        [one for one in tested if one.decides] or tested or breaks, key=lambda one: number(one.row, "difference") or 0.0
+    )
+    powers = [power for one in tested if one.decides and (power := one.power) is not None]
     return Verdict(
         verdict=word,
-        reason=_text(breaks, above, collapsed, shown_worse, as_bad, rows),
+        reason=_text(breaks, tested, rows),
         statistic="loss of log-likelihood beyond the mirror control's, in nats per document, where it is largest "
-        f"({worst.row['recipe']}, {worst.row['task']})",
-        estimate=min(difference, default=None),
-        ci_low=number(worst.row, "difference_low"),
-        ci_high=number(worst.row, "difference_high"),
+        f"({largest.row['recipe']}, {largest.row['task']})",
+        estimate=number(largest.row, "difference"),
+        ci_low=number(largest.row, "difference_low"),
+        ci_high=number(largest.row, "difference_high"),
         control=0.0,
-        p_value=number(worst.row, "p_difference"),
-        q_value=worst.q_value,
-        n=int(worst.row.get("n") or 0),
+        p_value=number(largest.row, "p_difference"),
+        q_value=largest.q_worse,
+        n=int(largest.row.get("n") or 0),
+        power=median(powers) if powers else None,
         rests_on=rests_on,
     )
 
 
-def _text(
-    breaks: list[_Break],
-    above: list[_Break],
-    collapsed: list[_Break],
-    worse: list[_Break],
-    as_bad: list[_Break],
-    rows: list[Row],
-) -> str:
-    if not above:
-        return f"at a floor in all {len(breaks)} tests: {FLOOR}"
+def _text(breaks: list[_Break], tested: list[_Break], rows: list[Row]) -> str:
+    if not tested:
+        return f"at a floor in all {len(breaks)} tests: the post model has no score that could fall"
+    collapsed = [one for one in tested if one.collapsed]
+    worse, no_worse = sum(one.worse for one in tested), sum(one.no_worse for one in tested)
     text = (
-        f"disrupting one side makes the score collapse in {len(collapsed)} of {len(above)} tests (edits by tasks), and "
-        f"in {len(worse)} of these more than the mirror control, the post model with vectors of as much noise"
+        f"disrupting one side makes the score collapse in {len(collapsed)} of {len(tested)} tests (edits by tasks); "
+        f"beyond the mirror control, the post model with vectors of noise that damages the weights as much, in {worse}"
     )
-    if as_bad:
-        text += f"; in {len(as_bad)} the control collapses as well, so that the collapse is no evidence of a rotation"
-    if len(above) < len(breaks):
-        text += f"; {len(breaks) - len(above)} more are at a floor ({FLOOR})"
-    noise = [row for row in rows if row["control"] == NOISE]
-    if noise:
-        lost = [q for q in benjamini_hochberg([number(row, "p_difference") for row in noise]) if q is not None]
-        text += f"; beyond the noise control in {sum(q < LEVEL for q in lost)} of {len(noise)}"
-    ratios = [
-        own / other
-        for one in above
-        if (own := number(one.row, "weight_error")) and (other := number(one.row, "control_weight_error"))
-    ]
+    if no_worse:
+        text += (
+            f"; in {no_worse} the control is shown to lose at least four fifths as much, so that the collapse is no "
+            "evidence of a rotation"
+        )
+    floor = sum(one.collapsed and one.floor for one in tested)
+    if floor:
+        text += f"; {floor} are at a floor ({FLOOR})"
+    open_ = len(collapsed) - worse - no_worse - floor
+    if open_:
+        text += f"; in {open_} neither is shown"
+    ratios = [ratio for one in tested if (ratio := one.damage) is not None]
     if ratios:
-        ratio = median(ratios)
-        matched = "matched" if 1 / MATCHED <= ratio <= MATCHED else "not matched"
-        text += f"; damage to the weights is {matched} ({shown(ratio, 2)} times the control's)"
+        unmatched = sum(not 1 / MATCHED <= ratio <= MATCHED for ratio in ratios)
+        text += f"; damage to the weights is {shown(median(ratios), 2)} times the control's"
+        text += f", not matched in {unmatched}, which decide nothing" if unmatched else ""
+    noise = [number(row, "p_difference") for row in rows if row["control"] == NOISE]
+    if noise:
+        beyond = sum(q is not None and q < LEVEL for q in benjamini_hochberg(noise))
+        text += f"; beyond the noise control in {beyond} of {len(noise)}"
     return text
 
 
@@ -162,13 +188,8 @@ def _collapsed(evidence: Evidence, row: Row) -> bool:
     return False
 
 
-def _at_floor(evidence: Evidence, row: Row) -> bool:
-    """Whether nothing can be told: by the test's own note, or because the post model's score is not above zero.
-
-    A test with numbers has a note where edit and control have both fallen below the base.
-    """
-    if row.get("note"):
-        return True
+def _can_fall(evidence: Evidence, row: Row) -> bool:
+    """Whether the post model's score on the task is above zero; a perplexity always has room."""
     scores = [
         found
         for found in evidence.rows("evaluation_scores", subject_id=evidence.model_id, task=row["task"])
@@ -177,8 +198,8 @@ def _at_floor(evidence: Evidence, row: Row) -> bool:
     for found in scores:
         value, stderr = number(found, "value"), number(found, "stderr") or 0.0
         if value is not None and value - 2 * stderr <= 0:
-            return True
-    return False
+            return False
+    return True
 
 
 def _edits(evidence: Evidence, label: str) -> set[str]:
@@ -199,15 +220,16 @@ CLAIM = Claim(
     sentence="Taking the rotation from one side is catastrophic: scores fall to about nothing.",
     evidence="disrupt-left and disrupt-right over all matrices, on every task: a collapse is a score of at most half "
     "the post model's (twice its perplexity), shown to be worse.",
-    control="Draws of the mirror control, the post model with the vectors of itself and as much noise (its p decides), "
-    "and of the noise control; the damage to the weights, side by side.",
+    control="Draws of the mirror control, the post model with the vectors of itself and of noise that damages the "
+    "weights as much (its p decides), and of the noise control; the damage to the weights, side by side.",
     supported_by="A collapse, and a loss of log-likelihood beyond the mirror control's (difference of differences, q < "
     "0.05), in most tests of an edit on a task.",
-    refuted_by="A collapse in most tests that is no worse than the mirror control's: not shown to exceed it, and the "
-    "control loses at least half as much.",
-    otherwise="Undecided at a floor, where edit and control are both worse than the base or the post model has no "
-    "score that could fall, and wherever there is no collapse; not tested without draws of the mirror control.",
-    rule_version="1",
+    refuted_by="In most tests a collapse that is shown to be no worse than the mirror control's: the control loses at "
+    "least four fifths as much (one-sided test of that margin, q < 0.05), and the edit is not shown to lose more.",
+    otherwise="Undecided where neither is shown in most tests: at a floor, where edit and control are both worse than "
+    "the base, where the damage is not matched within a tenth, and wherever there is no collapse. Tasks on which the "
+    "post model has no score that could fall are left out. Not tested without draws of the mirror control.",
+    rule_version="2",
     tables=("control_tests", "evaluation_contrasts", "evaluation_scores", "edited_checkpoints"),
     needs=("control_tests",),
     rule=rule,

@@ -10,8 +10,9 @@ from typing import Any
 
 from rotoscale.claims.claim import Claim, Evidence, Verdict
 
-CLAIMS_PAGE, PAIR_PAGE = "claims", "pair"
-"""Where sentences belong: to the verdicts, or to the reading of a descendant against its base."""
+CLAIMS_PAGE, PAIR_PAGE, EDITS_PAGE = "claims", "pair", "edits"
+"""Where sentences belong: to the verdicts, to the reading of a descendant against its base, or to the scores of it and
+its edits."""
 
 _NUMBERS = (
     "verdict", "reason", "statistic", "estimate", "ci_low", "ci_high", "control", "p_value", "q_value", "n", "power",
@@ -57,17 +58,15 @@ def findings_on_claims(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     ]
 
 
-def findings_on_pair(
-    family: str, model_id: str, base_id: str, sentences: Iterable[str], tables: Iterable[str]
+def findings_on_page(
+    page: str, family: str, model_id: str, sentences: Iterable[str], rests_on: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Rows of `findings` made of the reading of a descendant against its base; they rest on its rows in some tables."""
-    where = {"model_id": model_id, "base_id": base_id}
-    rests_on = [{"table": table, "where": where} for table in tables]
+    """Rows of `findings` about a descendant made of the sentences of one page, which rest on some stored rows."""
     return [
         {
             "family": family,
             "model_id": model_id,
-            "page": PAIR_PAGE,
+            "page": page,
             "rank": rank,
             "sentence": sentence,
             "rests_on": rests_on,

@@ -17,6 +17,10 @@ from assets.groups import structural_assets
 from assets.materializing import WorkspaceResource
 from command_line import show
 from command_line.show_scores import print_scores
+from resources.edits.shelf import Shelf
+from resources.evaluation.assembling import Evaluation
+from resources.evaluation.control_draws import control_draws
+from resources.evaluation.drawn_controls import NO_SCORE
 from resources.settings import load_settings
 from resources.warehouse import read
 from resources.warehouse.summaries.scores import behaviour_summary
@@ -29,7 +33,10 @@ BEHAVIOUR = ("edited_checkpoints", "control_draws", "evaluation_scores")
 MADE = (*STRUCTURE, *BEHAVIOUR)
 TASKS = ["next_letter", "lines", "no_data"]
 DRAWS = 4
-RECIPES = ["replace-scale", "disrupt-left", "restore-left", {"recipe": "band", "k": 999}]
+SINGLE = {"recipe": "disrupt-left", "of": "noise"}
+"""The control as a checkpoint, which comes by itself only where there are no draws of it."""
+
+RECIPES = ["replace-scale", "disrupt-left", SINGLE, "noise", "restore-left", {"recipe": "band", "k": 999}]
 
 
 class Project:
@@ -73,7 +80,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, speakers: Path) -> Project
     write_speakers(made.families, speakers, speakers / "tasks", TASKS, RECIPES)
     for model in ("speaker", "fluent", "lora"):
         assert made.materialize(model, *STRUCTURE, *BEHAVIOUR).success
-    assert made.materialize(None, "warehouse").success
+    for shared in ("claims", "findings", "warehouse"):
+        assert made.materialize(None, shared).success
     return made
 
 
@@ -201,6 +209,23 @@ def test_what_restores_is_measured_from_the_base_beside_the_straight_line(projec
             assert gain["straight_line"] is None
 
 
+def test_tasks_on_which_neither_model_scores_anything_are_left_to_the_models(project: Project) -> None:
+    made = Evaluation(project.space, Shelf(project.space, "fluent"), [])
+    assert made.at_floor == frozenset()
+    for found in made.of_models.values():
+        for row in found.scores["next_letter"].rows:
+            row["value"] = 0.0 if row["is_primary"] else row["value"]
+    del made.at_floor
+    assert made.at_floor == {"next_letter"}
+    row = next(row for row in project.rows("edited_checkpoints", "fluent") if row["label"] == "disrupt-left")
+    scored = made.score_edit(row)
+    assert set(scored.scores) == {"lines"}
+    drawn = control_draws(made, draws=1, documents=4)
+    assert drawn.left_out == ["next_letter"]
+    notes = {(test["task"], test["note"]) for test in drawn.tests()}
+    assert ("next_letter", NO_SCORE) in notes
+
+
 def test_equivalence_is_tested_where_nothing_should_happen(project: Project) -> None:
     rows = project.rows("equivalence", "fluent")
     assert {(row["recipe"], row["task"], row["metric"]) for row in rows} == {
@@ -292,7 +317,9 @@ def test_the_table_and_its_sentences(project: Project, capsys: pytest.CaptureFix
         ("disrupt-left-of-noise", "control"),
         ("noise", "control"),
     ]
-    text = " ".join(summary.findings)
+    stored = [row["sentence"] for row in project.rows("findings", "fluent") if row["page"] == "edits"]
+    assert summary.findings == stored
+    text = " ".join(stored)
     for word in ("fluent against speaker", "replace-scale-matrix", "disrupt-left", "restore-left", "Noise of the same"):
         assert word in text
     print_scores(show.output(), summary)
@@ -356,7 +383,9 @@ def test_run_config_narrows_what_is_done(project: Project, tmp_path: Path) -> No
         (shown,) = result.asset_materializations_for_node(asset)
         assert str(shown.metadata["dashboard"].value).endswith("/edits?model=fluent")
     assert [row["label"] for row in made.rows("edited_checkpoints", "fluent")] == ["replace-scale-matrix"]
-    assert {r["task"] for r in made.rows("evaluation_scores", "fluent") if r["status"] == "ready"} == {"lines"}
+    # The control draws have scored both models on every task by now; of the edits only what was asked for is scored.
+    scores = [row for row in made.rows("evaluation_scores", "fluent") if row["status"] == "ready"]
+    assert {row["task"] for row in scores if row["subject_kind"] == "edit"} == {"lines"}
     assert pending(made.space, "fluent", MADE) == ["edited_checkpoints", "evaluation_scores"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from assets.circuits.work import circuit_of, head_model, settings_of
 from assets.freshness import pending
 from assets.groups import tables_of
 from assets.materializing import WorkspaceResource
+from resources.circuits import sizes
 from resources.circuits.finding import find_circuit
 from resources.workspace import Workspace
 from rotoscale.circuits.heads import Head
 from tests.materialize import materialize
 from tests.resources.circuits.wired import CIRCUIT
-from tests.speakers import make_speakers
+from tests.speakers import tokenizer
 from tests.wired_family import BACKUP, make_wired_family
 
 ASSETS = ("circuits", "circuit_faithfulness", "component_masks", "cross_model_patching")
@@ -28,6 +30,7 @@ STAMPS = {"run_id", "code_version", "materialized_at"}
 def few_prompts() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROTOSCALE_CIRCUIT_PROMPTS", "8")
+        patch.setattr(sizes, "_FEWEST", 7)  # one of each box: the wired model is never wrong, more would say no more
         yield
 
 
@@ -36,25 +39,32 @@ class Project:
 
     def __init__(self, data: Path, families: Path) -> None:
         self.data, self.families = data, families
-        self.results: dict[tuple[str, str], dg.ExecuteInProcessResult] = {}
+        self.results: dict[str, dg.ExecuteInProcessResult] = {}
 
     @property
     def space(self) -> Workspace:
         return WorkspaceResource(data=str(self.data), families=str(self.families)).open()
 
     def make(self, model: str, *assets: str) -> None:
-        for asset in ("checkpoints", *assets):
-            result = materialize(self.data, self.families, model, asset)
-            assert result.success, [e.message for e in result.all_events if e.is_failure]
-            self.results[model, asset] = result
+        result = materialize(self.data, self.families, model, "checkpoints", *assets)
+        assert result.success, [e.message for e in result.all_events if e.is_failure]
+        self.results[model] = result
 
     def rows(self, table: str, model: str) -> list[dict[str, Any]]:
         found = self.space.tables.read(table, model)
         return [{name: value for name, value in row.items() if name not in STAMPS} for row in found]
 
     def said(self, model: str, asset: str) -> dict[str, Any]:
-        (event,) = self.results[model, asset].get_asset_materialization_events()
-        return {name: value.value for name, value in event.materialization.metadata.items()}
+        (made,) = (
+            event.materialization
+            for event in self.results[model].get_asset_materialization_events()
+            if event.asset_key == dg.AssetKey(asset)
+        )
+        return {name: value.value for name, value in made.metadata.items()}
+
+    def checked(self, model: str) -> list[dg.AssetCheckEvaluation]:
+        found = self.results[model].get_asset_check_evaluations()
+        return [check for check in found if check.asset_key == dg.AssetKey("circuits")]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +90,7 @@ def test_the_known_circuit_is_found(project: Project) -> None:
 
 
 def test_the_checks_hold_and_are_told_to_dagster(project: Project) -> None:
-    checks = project.results["wired", "circuits"].get_asset_check_evaluations()
+    checks = project.checked("wired")
     assert {check.check_name for check in checks} == {"clean_value", "everything", "whole_model"}
     assert all(check.passed and check.metadata["error"].value < 1e-3 for check in checks)
 
@@ -159,16 +169,18 @@ def test_freshness_follows_the_number_of_prompts(project: Project, monkeypatch: 
     assert set(pending(project.space, "without-backup", ASSETS)) == set(ASSETS)
 
 
-def test_a_tokenizer_without_the_words_is_no_failure(tmp_path: Path) -> None:
-    folder = make_speakers(tmp_path / "speakers")
-    families = tmp_path / "families"
-    families.mkdir()
-    text = f"family: s\nmodels:\n  - {{id: speaker, role: base, path: {folder}/speaker}}\n"
-    (families / "s.yaml").write_text(text, encoding="utf-8")
-    made = Project(tmp_path / "data", families)
+def test_a_tokenizer_without_the_words_is_no_failure(families: Path, tmp_path: Path) -> None:
+    shutil.copytree(families.parent / "wired", tmp_path / "speaker")
+    tokenizer().save_pretrained(tmp_path / "speaker")
+    own = tmp_path / "families"
+    own.mkdir()
+    text = f"family: s\nmodels:\n  - {{id: speaker, role: base, path: {tmp_path}/speaker}}\n"
+    (own / "s.yaml").write_text(text, encoding="utf-8")
+    made = Project(tmp_path / "data", own)
     made.make("speaker", *ASSETS)
     assert "speaker: only 0 objects are single tokens" in made.said("speaker", "circuits")["reason"]
     assert made.rows("circuit_screens", "speaker") == []
-    checks = made.results["speaker", "circuits"].get_asset_check_evaluations()
+    checks = made.checked("speaker")
+    assert {check.check_name for check in checks} == {"clean_value", "everything", "whole_model"}
     assert all(check.passed and "nothing to check" in check.metadata["note"].value for check in checks)
     assert pending(made.space, "speaker", ASSETS) == []

@@ -83,6 +83,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> Path:
     copy = tmp_path_factory.mktemp("house")
     for room in ("assets", "command_line", "dashboard", "resources", "rotoscale"):
         shutil.copytree(PROJECT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "dagster.yaml", copy)
     toy = copy / "assets" / "toy"
     toy.mkdir()
     (toy / "__init__.py").touch()
@@ -123,7 +124,7 @@ def test_a_new_group_is_one_folder(house: Path) -> None:
 
 def test_every_table_names_an_asset_of_its_group_and_every_asset_fills_one() -> None:
     for group in groups():
-        own = {asset.name for asset in (*group.assets, *group.shared)}
+        own = {*(asset.name for asset in (*group.assets, *group.shared)), *group.others}
         assert {table.asset for table in group.tables} == own
     assert all(tables_of(name) for name in model_assets())
     assert len(contract()) == sum(len(group.tables) for group in groups())

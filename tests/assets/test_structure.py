@@ -155,7 +155,7 @@ def test_standard_depth_says_so_in_rows_and_checks(
     for name in ("reconstruction", "orthogonality", "possible_nf", "numerical_floor"):
         assert found[name].passed
         assert "nothing to compare" in found[name].metadata["note"].value
-    assert found["possible_tau"].metadata["matrices"].value == 21
+    assert found["possible_tau"].metadata["compared"].value == 21
     monkeypatch.setenv("ROTOSCALE_DEPTH", "full")
     assert set(pending(WorkspaceResource(data=str(tmp_path / "data"), families=str(families)).open(), "tuned")) >= {
         "decompositions",

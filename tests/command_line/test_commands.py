@@ -50,18 +50,50 @@ def compared(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> tup
     return folder, result.stdout
 
 
-def test_compare_prints_every_part_of_its_report(compared: tuple[Path, str]) -> None:
-    _, printed = compared
-    for part in (
-        "relative change",
-        "Most changed outside",
-        "Scale:",
-        "Rotation:",
-        "stand out",
-        "Agreement:",
-        "Not known",
-    ):
-        assert part in printed
+def test_compare_prints_the_verdict_first_and_every_table_when_asked(
+    compared: tuple[Path, str], checkpoints: Path
+) -> None:
+    folder, printed = compared
+    pair, first, *_ = printed.splitlines()
+    assert pair == "tuned against base"
+    assert first.startswith("- tuned, HC1 ")
+    assert "tuned, HC3 refuted" in printed
+    assert printed.index("Not known") < printed.index("By matrix type")
+    tables = ("Most changed outside", "Scale:", "Rotation:", "stand out", "Agreement:", "Energy of")
+    assert not any(table in printed for table in tables[:-1])
+    wide = rotoscale("compare", checkpoints / "base", checkpoints / "tuned", "--wide", data=folder / "data")
+    assert all(table in wide.stdout for table in tables)
+    assert "expert" not in wide.stdout  # there are none
+    with read(folder / "data" / "published") as connection:
+        stored = connection.execute("SELECT page, sentence FROM findings WHERE model_id = 'tuned' ORDER BY page, rank")
+        sentences = stored.fetchall()
+    flat = " ".join(printed.split())
+    assert all(sentence in flat for page, sentence in sentences if page == "pair" or ", HC3 " in sentence)
+
+
+def test_in_a_pipe_of_80_columns_nothing_is_broken(compared: tuple[Path, str], checkpoints: Path) -> None:
+    folder, _ = compared
+    result = subprocess.run(
+        [*COMMAND, "compare", str(checkpoints / "base"), str(checkpoints / "tuned")],
+        env={**environment(folder / "data", None), "COLUMNS": "80"}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert not set(result.stdout) & set("…│┃━─\x1b")
+    row = next(line.split() for line in result.stdout.splitlines() if line.startswith("gate "))
+    assert len(row) == 9
+    assert all(float(cell) is not None for cell in row[1:])
+
+
+def test_a_failed_comparison_leaves_nothing_but_its_message(tmp_path: Path, checkpoints: Path) -> None:
+    truncated_copy(checkpoints / "tuned", tmp_path / "truncated")
+    data = tmp_path / "data"
+    failed = rotoscale("compare", checkpoints / "base", tmp_path / "truncated", data=data)
+    assert failed.returncode == 1
+    assert "model.safetensors" in failed.stderr
+    assert not list((data / "tables").rglob("*.parquet"))
+    assert not list((data / "families").glob("*.yaml"))
+    assert not (data / "published").exists()
+    assert "truncated" not in rotoscale("families", data=data).stdout
 
 
 def test_compare_writes_rows_that_numpy_agrees_with(compared: tuple[Path, str], checkpoints: Path) -> None:
@@ -155,8 +187,13 @@ def test_run_families_and_doctor(tmp_path: Path, families: Path) -> None:
     assert listed.stdout.count("not started") == 3
     first = rotoscale("run", data=data, families=families)
     assert first.returncode == 0, first.stderr
-    assert "Lineage: unrelated." in first.stdout
+    assert "HC3" in first.stdout
     assert "3 models brought up to date" in first.stdout
+    assert len(first.stdout.splitlines()) < 50  # about a screen: the verdicts
+    assert "Lineage: unrelated." not in first.stdout
+    everything = rotoscale("run", "--verbose", data=data, families=families)
+    assert "Lineage: unrelated." in everything.stdout  # the unrelated model
+    assert "What post-training did" in everything.stdout
     again = rotoscale("run", data=data, families=families)
     assert "0 models brought up to date, 3 already were" in again.stdout
     assert rotoscale("families", data=data, families=families).stdout.count("up to date") == 3

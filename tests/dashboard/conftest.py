@@ -92,8 +92,10 @@ def _spoil(store: TableStore) -> None:
                   "attention_temperature", "representation_similarity", "decompositions", "tensor_changes",
                   "edited_checkpoints", "generations", "coverage", "circuit_heads", "circuit_edges", "followed_edges",
                   "circuit_screens", "circuit_faithfulness", "faithfulness_curves", "component_masks",
-                  "cross_model_patching", "circuit_overlap", "attention_knockouts", "claims", "lineage",
-                  "descendant_relations", "straight_lines", "feature_linearity"):  # fmt: skip
+                  "cross_model_patching", "circuit_overlap", "attention_knockouts", "claims", "control_draws",
+                  "control_tests", "recovered_gain", "equivalence", "degeneration", "divergence",
+                  "temperature_test", "lineage", "descendant_relations", "straight_lines",
+                  "feature_linearity"):  # fmt: skip
         place = store.definition(table).key
         for key in store.models(table):
             rows = store.read(table, key)

@@ -91,6 +91,14 @@ def no_scrolling_sideways(page: Any) -> None:
     assert wide <= there
 
 
+def test_the_first_page_has_its_own_address_too(page: Any, serve: Serve, small: Path) -> None:
+    """Streamlit answers "Page not found" to the address of the page that it opens at the root."""
+    page.goto(f"{serve(small)}/claims?of=demo-math&claim=HC3")
+    page.get_by_text("HC3 of demo-math").wait_for()
+    assert page.get_by_text("Page not found").count() == 0
+    assert page.get_by_role("link", name="Claims").count() == 1
+
+
 def test_a_cell_of_the_claims_opens_its_verdict(page: Any, serve: Serve, small: Path) -> None:
     page.goto(serve(small))
     table = page.locator("[data-testid='stDataFrameResizable']").first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import circuit_frames
 from tests import synthetic
+from tests.synthetic import open_store, publish
 
 from .conftest import charts, words
 
@@ -47,6 +49,31 @@ def test_edges_that_changed_are_marked(app: App, small: Path) -> None:
     assert "weaker" in names  # -0.4 in the base, -0.3 in the descendant
     base = app(small, "circuits", model="demo-base")
     assert "weaker" not in {trace.get("name") for chart in charts(base) for trace in chart["data"]}
+
+
+def test_the_attention_of_a_head_stands_beside_the_base_s(app: App, small: Path) -> None:
+    test = app(small, "circuits", model="demo-math", head="2.1", box="4")
+    heads = test.selectbox(key="choice_head")
+    assert heads.value == "2.1"
+    assert heads.options[:3] == ["1.2 (C)", "2.1 (B)", "3.0 (A)"]  # members of the circuit come first
+    chart = next(c for c in charts(test) if any("sees" in str(t.get("customdata")) for t in c["data"]))
+    assert [trace["z"][0][0] for trace in chart["data"]] == [1.0, 1.0]  # base and descendant
+    assert [trace["z"][0][1] for trace in chart["data"]] == [None, None]  # nobody sees what comes after
+    assert len(chart["data"][0]["z"]) == 6
+    assert "answers `bell`" in words(test)
+
+
+def test_models_whose_search_was_not_repeated_are_named(app: App, small: Path) -> None:
+    said = words(app(small, "circuits", model="demo-math"))
+    assert "Not computed for" not in said  # the made-up family has it of all
+    data = small.parent / "left-out"
+    shutil.copytree(small, data)
+    store = open_store(data)
+    (key,) = (one for one in store.models("circuit_stability")
+              if store.read("circuit_stability", one)[0]["model_id"] == "demo-math")  # fmt: skip
+    store.write("circuit_stability", key, [], run_id="r", code_version="c")
+    publish(store, data / "published")
+    assert "Not computed for `demo-math`: below 105 prompts" in words(app(data, "circuits", model="demo-math"))
 
 
 def test_a_change_within_the_errors_is_none() -> None:

@@ -26,7 +26,7 @@ def test_a_full_warehouse(app: App, small: Path, page: str) -> None:
     assert not test.warning
     for chart in charts(test):
         go.Figure(chart)  # Plotly's own check, which the dashboard skips for speed
-    assert page in ("claims", "models") or charts(test)
+    assert page in ("claims", "releases", "models") or charts(test)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -135,3 +135,34 @@ def test_local_folders_are_not_told(small: Path, tmp_path: Path) -> None:
         page = write_report(name, tmp_path / "report.html", data / "published").read_text(encoding="utf-8")
         assert "somebody" not in page
     assert "demo-instruct" in page
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-reasoning"])
+def test_it_opens_with_verdicts_and_hashes_come_last(small: Path, tmp_path: Path, name: str) -> None:
+    _, page = opened(write_report(name, tmp_path / "report.html", small / "published"))
+    headings = re.findall(r"<h2>(.*?)</h2>", page)
+    verdicts = next(place for place, words in enumerate(headings) if words.startswith("What the papers claim"))
+    assert verdicts <= 1
+    assert headings[-1] == "Where this comes from"
+    body, end = page.split("<h2>Where this comes from</h2>")
+    assert not re.search(r"\b[0-9a-f]{64}\b", body)
+    assert re.search(r"\b[0-9a-f]{64}\b", end)
+    assert '<td class="text">synthetic</td>' in end, "the version of each method"
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-reasoning"])
+def test_nothing_is_cut_on_a4(browser: Any, small: Path, tmp_path: Path, name: str) -> None:
+    """The paper between the margins is 186 mm wide; what is wider would be cut, or the whole page made smaller."""
+    out = write_report(name, tmp_path / "report.html", small / "published")
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(out.as_uri())
+    page.wait_for_selector("body[data-drawn]", timeout=60_000)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 703, "height": 900})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") == 703
+    widths = page.evaluate("Array.from(document.querySelectorAll('.main-svg')).map(svg => svg.clientWidth)")
+    assert widths
+    assert max(widths) <= 703
+    page.close()

@@ -1,7 +1,8 @@
-"""A small Hub on 127.0.0.1: as much of the HTTP interface as the official client needs to fetch models.
+"""A small Hub on 127.0.0.1: as much of the HTTP interface as the official client needs to list and fetch models.
 
 Repositories are dictionaries of file contents per commit. Every request is recorded, and faults can be asked for: a
-body that breaks off, a status instead of a file, a pause in the middle, a gate, a size that is a lie.
+body that breaks off, a status instead of a file or a page, a wait, a pause in the middle, a gate, a size that is a
+lie, bytes that are not what was promised, a model under another name. What is listed is in `hub_listing`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.resources.hub_listing import Card, facts, page
 
 GOOD_TOKEN = "hf_accepted"
 EXPIRED_TOKEN = "hf_expired"
@@ -27,6 +32,21 @@ class Repository:
     refs: dict[str, str]
     gated: bool = False
     claimed_sizes: dict[str, int] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)
+    card: Card = field(default_factory=Card)
+
+
+@dataclass
+class Limit:
+    """An answer in place of the right one, for every address that holds a text, `times` times.
+
+    It comes after `silence` seconds; with the status 0 none comes at all.
+    """
+
+    status: int = 429
+    headers: dict[str, str] = field(default_factory=dict)
+    times: int = 10**9
+    silence: float = 0.0
 
 
 @dataclass
@@ -59,6 +79,11 @@ class HubServer:
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
         self.faults: dict[str, Fault] = {}
+        self.limits: dict[str, Limit] = {}
+        self.renamed: dict[str, str] = {}  # old name, new name
+        self.page_size = 1000
+        self.repeats = 0  # entries of each page that were on the page before
+        self.tokens: list[str | None] = []  # Authorization of every request
         self.requests: list[tuple[str, str, str | None]] = []  # method, path, Range
         self.down = False
         hub = self
@@ -95,6 +120,23 @@ class HubServer:
         repository.refs[branch] = commit
         return commit
 
+    def clear(self) -> None:
+        """Forget every repository, request and fault."""
+        for known in (self.repositories, self.requests, self.faults, self.limits, self.renamed, self.tokens):
+            known.clear()  # type: ignore[attr-defined]
+        self.page_size, self.repeats, self.down = 1000, 0, False
+
+    def descend(self, repo_id: str, base: str, files: dict[str, bytes], relation: str = "finetune", **card: Any) -> str:
+        """Put a commit of a model that descends from another; `card` are fields of `Card`. Returns the commit."""
+        commit = self.add(repo_id, files)
+        known = self.repositories[repo_id].card
+        tags = (f"base_model:{base}", f"base_model:{relation}:{base}")
+        changed = {**vars(known), "tags": (*known.tags, *tags), **card}
+        if "tags" in card:
+            changed["tags"] = (*card["tags"], *tags)
+        self.repositories[repo_id].card = Card(**changed)
+        return commit
+
     def fetched(self, method: str = "GET") -> list[str]:
         """Return the names of the files that were asked for."""
         return [
@@ -119,8 +161,22 @@ class HubServer:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         path = unquote(urlsplit(request.path).path)
         self.requests.append((request.command, path, request.headers.get("Range")))
+        self.tokens.append(request.headers.get("Authorization"))
         if self.down:
             return self.refuse(request, 503, None)
+        for text, limit in self.limits.items():
+            if text in unquote(request.path) and limit.times > 0:
+                limit.times -= 1
+                time.sleep(limit.silence)
+                if not limit.status:
+                    request.close_connection = True
+                    return None
+                return self.refuse(request, limit.status, None, headers=limit.headers)
+        for old, new in self.renamed.items():
+            if path.startswith((f"/api/models/{old}", f"/{old}/resolve/")):
+                return self.refuse(request, 307, None, headers={"Location": request.path.replace(old, new, 1)})
+        if path == "/api/models":
+            return self.answer_list(request)
         if request.headers.get("Authorization") == f"Bearer {EXPIRED_TOKEN}":
             return self.refuse(request, 401, None, message="Invalid credentials in Authorization header")
         if path.startswith("/api/models/"):
@@ -155,9 +211,14 @@ class HubServer:
             if lfs := e.get("lfs"):
                 sibling["lfs"] = {"sha256": lfs["oid"], "size": lfs["size"], "pointerSize": 134}  # type: ignore[index]
             siblings.append(sibling)
-        gated = "manual" if repository.gated else False
-        body = {"id": repo_id, "modelId": repo_id, "sha": commit, "private": False, "gated": gated, "tags": []}
-        return self.send_json(request, {**body, "siblings": siblings})
+        body = {**facts(repo_id, repository), "sha": commit, "siblings": siblings}
+        return self.send_json(request, body)
+
+    def answer_list(self, request: BaseHTTPRequestHandler) -> None:
+        query = parse_qs(urlsplit(request.path).query)
+        found, following = page(self.repositories, query, self.page_size, self.repeats)
+        link = f'<{self.endpoint}/api/models?{following}>; rel="next"' if following else ""
+        return self.send_json(request, found, {"Link": link} if link else {})
 
     def answer_file(self, request: BaseHTTPRequestHandler, repo_id: str, revision: str, name: str) -> None:
         repository = self.repositories.get(repo_id)
@@ -172,6 +233,8 @@ class HubServer:
             return self.refuse(request, 404, "EntryNotFound", commit)
         content = repository.files[commit][name]
         etag = hashlib.sha256(content).hexdigest() if _is_large(name) else _git_blob(content)
+        if name in repository.damaged:
+            content = content[:-1] + bytes([content[-1] ^ 1])
         start = int(range_.removeprefix("bytes=").rstrip("-")) if (range_ := request.headers.get("Range")) else 0
         fault = self.faults.get(name)
         if fault and fault.times > 0 and (fault.drop or request.command == "GET"):
@@ -204,18 +267,30 @@ class HubServer:
         request.wfile.write(content[start:])
         return None
 
-    def send_json(self, request: BaseHTTPRequestHandler, value: object) -> None:
+    def send_json(
+        self, request: BaseHTTPRequestHandler, value: object, headers: Mapping[str, str] | None = None
+    ) -> None:
         body = json.dumps(value).encode()
         request.send_response(200)
         request.send_header("Content-Type", "application/json")
+        for name, text in (headers or {}).items():
+            request.send_header(name, text)
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
         request.wfile.write(body)
 
     def refuse(
-        self, request: BaseHTTPRequestHandler, status: int, code: str | None, commit: str = "", message: str = ""
+        self,
+        request: BaseHTTPRequestHandler,
+        status: int,
+        code: str | None,
+        commit: str = "",
+        message: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         request.send_response(status)
+        for name, text in (headers or {}).items():
+            request.send_header(name, text)
         if code:
             request.send_header("X-Error-Code", code)
         if message or code:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from assets.groups import contract
+from resources.edits import shelf
 from resources.edits.shelf import Shelf
 from resources.evaluation import control_draws as making
 from resources.evaluation.assembling import Evaluation
@@ -68,9 +69,9 @@ def test_there_are_as_many_draws_as_were_asked_for_each_with_its_scores(drawn: C
 
 
 def test_the_edit_in_memory_scores_as_the_edit_on_disk(space: Workspace, drawn: ControlDraws) -> None:
-    shelf = Shelf(space, "fluent")
-    rows = [shelf.make(edit_id, plan) for edit_id, plan in shelf.plans().items() if plan.recipe != "scale-only"]
-    found = Evaluation(space, shelf, rows).run()
+    own = Shelf(space, "fluent")
+    rows = [own.make(edit_id, plan) for edit_id, plan in own.plans().items() if plan.recipe != "scale-only"]
+    found = Evaluation(space, own, rows).run()
     for row in rows:
         if row["is_control"]:
             continue
@@ -88,11 +89,13 @@ def test_the_edit_in_memory_scores_as_the_edit_on_disk(space: Workspace, drawn: 
 def test_a_mirror_control_is_the_post_model_with_the_vectors_of_its_noisy_self(space: Workspace) -> None:
     made = making._Making(evaluation(space), 1, 5)
     plan = made.plans[0]
+    made.scales = made._matched_scales()
+    assert set(made.scales) == set(made.keys)
     for key in made.keys[:7]:
         pair = made._pair(key, MIRROR, 0)
         noisy, post = pair.given
         base = made.base.read(key)
-        assert float((noisy - post).norm()) == pytest.approx(float((post - base).norm()), rel=1e-4)
+        assert float((noisy - post).norm()) == pytest.approx(made.scales[key] * float((post - base).norm()), rel=1e-4)
         matrices, error = made._disrupted(plan, {key: pair})
         U, _, _ = np.linalg.svd(noisy.double().numpy(), full_matrices=False)
         V, s, W = np.linalg.svd(post.double().numpy(), full_matrices=False)
@@ -103,6 +106,12 @@ def test_a_mirror_control_is_the_post_model_with_the_vectors_of_its_noisy_self(s
     # Another draw is other noise, of the same size.
     first, second = (made._pair(made.keys[0], MIRROR, i).given[0] for i in range(2))
     assert not torch.allclose(first, second)
+
+
+def test_the_damage_of_the_mirror_is_that_of_the_edits(drawn: ControlDraws) -> None:
+    for label, edit in drawn.edits.items():
+        errors = [draw.weight_error for draw in drawn.draws[label, MIRROR]]
+        assert np.mean(errors) == pytest.approx(edit.weight_error, rel=0.1)
 
 
 def test_a_second_run_loads_no_model(space: Workspace, drawn: ControlDraws, tmp_path: Path) -> None:
@@ -138,12 +147,28 @@ def test_tests_hold_the_edit_against_its_controls(drawn: ControlDraws) -> None:
         assert t["difference"] == pytest.approx(t["loss"] - t["control_loss"])
         assert 1 / (DRAWS + 1) <= t["rank_p_worse"] <= 1
         assert 0 <= t["p_worse"] <= 1
+        assert 0 <= t["p_no_worse"] <= t["q_no_worse"] <= 1
         assert t["weight_error"] > 0 < t["control_weight_error"]
 
 
 def test_large_models_have_draws_only_when_asked(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "CHEAP_WORK", 1.0)
+    monkeypatch.setattr(shelf, "CHEAP_WORK", 1.0)
     assert "ROTOSCALE_CONTROL_DRAWS" in control_draws(evaluation(space)).reason
+
+
+def test_single_controls_are_made_only_where_no_draws_are(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Shelf(space, "fluent")
+    assert [plan.label for plan in made.plans().values()] == ["disrupt-left", "disrupt-right-q+down", "scale-only"]
+    plan = next(plan for plan in made.plans().values() if plan.control)
+    assert made.make(made.id_of(plan), plan)["control_id"] == ""
+    monkeypatch.setattr(shelf, "CHEAP_WORK", 1.0)
+    large = Shelf(space, "fluent").plans()
+    assert [plan.label for plan in large.values() if plan.is_control] == [
+        "disrupt-left-of-noise",
+        "noise",
+        "disrupt-right-q+down-of-noise",
+        "noise-q+down",
+    ]
 
 
 def test_what_could_not_be_tested_says_why(space: Workspace) -> None:

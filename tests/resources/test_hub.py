@@ -1,8 +1,4 @@
-"""The Hub path with the real client against a Hub on this machine, never in this process.
-
-The client reads HF_ENDPOINT and HF_HUB_OFFLINE when it is imported, so each setting needs a process of its own; a
-killed run needs one anyway. Calls with nothing special share one worker, which saves most of the time.
-"""
+"""The Hub path with the real client against a Hub on this machine, never in this process (`hub_caller`)."""
 
 from __future__ import annotations
 
@@ -13,119 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from resources import hub
+from tests.resources.hub_caller import PROJECT, Caller, on_disk, shards, start_worker
 from tests.resources.hub_server import EXPIRED_TOKEN, GOOD_TOKEN, HubServer
-
-PROJECT = Path(__file__).resolve().parents[2]
-WORKER = """
-import json, logging, resource, sys
-from pathlib import Path
-from resources import hub
-logging.basicConfig()
-for line in sys.stdin:
-    a = json.loads(line)
-    if a["largest"]:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (a["largest"], a["largest"]))
-    steps = []
-    try:
-        s = hub.resolve(a["repo"], a["revision"], Path(a["cache"]), lambda done, total: steps.append((done, total)))
-        out = {"path": str(s.path), "commit": s.commit}
-    except hub.HubError as e:
-        out = {"error": type(e).__name__, "message": str(e)}
-    print(json.dumps(out | {"steps": steps}), flush=True)
-"""
-
-
-class Caller:
-    """Calls `resolve` in other processes, which share one cache."""
-
-    def __init__(self, server: HubServer, worker: subprocess.Popen[str], folder: Path):
-        self.server, self.worker, self.folder = server, worker, folder
-        self.cache = folder / "hub"
-
-    def question(self, repo: str, revision: str = "main", cache: Path | None = None, largest: int = 0) -> str:
-        asked = {"repo": repo, "revision": revision, "cache": str(cache or self.cache), "largest": largest}
-        return json.dumps(asked) + "\n"
-
-    def __call__(self, repo: str, revision: str = "main", cache: Path | None = None) -> dict[str, Any]:
-        """Call in the shared worker."""
-        assert self.worker.stdin
-        assert self.worker.stdout
-        self.worker.stdin.write(self.question(repo, revision, cache))
-        self.worker.stdin.flush()
-        return json.loads(self.worker.stdout.readline())
-
-    def apart(self, repo: str, revision: str = "main", largest: int = 0, **env: str) -> dict[str, Any]:
-        """Call in a process of its own; what it logged is under "log"."""
-        process = start_worker(self.server, env)
-        out, err = process.communicate(self.question(repo, revision, largest=largest), timeout=60)
-        assert process.returncode == 0, err
-        assert "Traceback" not in err
-        return json.loads(out) | {"log": err}
-
-
-def start_worker(server: HubServer, env: dict[str, str], errors: int = subprocess.PIPE) -> subprocess.Popen[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING_FACE"))}
-    clean |= {"HF_ENDPOINT": server.endpoint, "HF_HOME": "/nowhere", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    clean |= {"PYTHONPATH": str(PROJECT), "NO_PROXY": "*", "no_proxy": "*", "OMP_NUM_THREADS": "1", **env}
-    command, pipe = [sys.executable, "-c", WORKER], subprocess.PIPE
-    return subprocess.Popen(command, env=clean, stdin=pipe, stdout=pipe, stderr=errors, text=True)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of a tiny real Llama checkpoint in three or more shards."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2,
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("checkpoint")
-    LlamaForCausalLM(config).save_pretrained(folder, max_shard_size="40KB")
-    (folder / "tokenizer_config.json").write_text("{}")
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    files = {f.name: f.read_bytes() for f in folder.iterdir()}
-    assert sum(name.endswith(".safetensors") for name in files) >= 3
-    return files
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[HubServer, subprocess.Popen[str]]]:
-    """The server and the shared worker."""
-    with HubServer() as server:
-        worker = start_worker(server, {}, subprocess.DEVNULL)  # nobody would empty a pipe
-        yield server, worker
-        worker.communicate(timeout=30)
-
-
-@pytest.fixture
-def server(running: tuple[HubServer, subprocess.Popen[str]]) -> HubServer:
-    running[0].repositories.clear()
-    running[0].requests.clear()
-    return running[0]
-
-
-@pytest.fixture
-def call(server: HubServer, running: tuple[HubServer, subprocess.Popen[str]], tmp_path: Path) -> Caller:
-    return Caller(server, running[1], tmp_path)
-
-
-def shards(files: dict[str, bytes]) -> list[str]:
-    return sorted(name for name in files if name.endswith(".safetensors"))
-
-
-def on_disk(path: str) -> dict[str, bytes]:
-    return {f.name: f.read_bytes() for f in Path(path).iterdir()}
 
 
 def test_a_checkpoint_arrives_whole_and_nothing_else_with_it(
@@ -186,7 +77,7 @@ def test_without_a_network_the_cache_is_used(server: HubServer, call: Caller, ch
     commit = server.add("org/tiny", checkpoint)
     server.add("org/tiny", checkpoint, branch="refs/pr/1")
     absent = call.apart("org/tiny", HF_HUB_OFFLINE="1")
-    assert absent["error"] == "HubOfflineError"
+    assert absent["error"] == "HubSwitchedOffError"
     assert "HF_HUB_OFFLINE" in absent["message"]
     call("org/tiny", "refs/pr/1")
     call("org/tiny")
@@ -210,7 +101,7 @@ def test_a_partial_copy_in_the_cache_does_not_count(
     got = call("org/tiny")
     (Path(got["path"]) / shards(checkpoint)[0]).resolve().unlink()
     offline = call.apart("org/tiny", HF_HUB_OFFLINE="1")
-    assert offline["error"] == "HubOfflineError"
+    assert offline["error"] == "HubSwitchedOffError"
     server.requests.clear()
     assert on_disk(call("org/tiny", commit)["path"]) == checkpoint
     assert server.fetched() == [shards(checkpoint)[0]]
@@ -229,7 +120,7 @@ def test_an_index_beside_the_one_that_is_read_does_not_matter(
     assert call.apart("org/tiny", **offline)["commit"] == commit
     (folder / "original.safetensors.index.json").write_text(json.dumps({"weight_map": {"w": shards(checkpoint)[0]}}))
     (folder / shards(checkpoint)[1]).unlink()
-    assert call.apart("org/tiny", **offline)["error"] == "HubOfflineError"
+    assert call.apart("org/tiny", **offline)["error"] == "HubSwitchedOffError"
 
 
 def test_a_broken_connection_is_resumed_where_it_broke(server: HubServer, call: Caller) -> None:
@@ -260,7 +151,7 @@ def test_a_download_that_cannot_go_on_fails_cleanly_and_the_next_one_does_the_re
         dropped = call("org/tiny")
     assert dropped["error"] == "HubInterruptedError"
     assert "start again" in dropped["message"]
-    assert call.apart("org/tiny", HF_HUB_OFFLINE="1")["error"] == "HubOfflineError"
+    assert call.apart("org/tiny", HF_HUB_OFFLINE="1")["error"] == "HubSwitchedOffError"
     server.requests.clear()
     assert on_disk(call("org/tiny")["path"]) == checkpoint
     assert name in server.fetched()
@@ -281,7 +172,7 @@ def test_a_killed_download_leaves_nothing_that_is_read(
         process.send_signal(signal.SIGKILL)
         process.communicate()
     left = list(call.cache.glob("*/blobs/*.incomplete"))
-    assert call.apart("org/tiny", HF_HUB_OFFLINE="1")["error"] == "HubOfflineError"
+    assert call.apart("org/tiny", HF_HUB_OFFLINE="1")["error"] == "HubSwitchedOffError"
     for file in left:
         os.utime(file, (0, 0))  # as if it were killed long ago
     server.requests.clear()

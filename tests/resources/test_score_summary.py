@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from resources.warehouse import publish, read
+from resources.warehouse.behaviour_rows import TABLES, behaviour_sentences
 from resources.warehouse.summaries.scores import BehaviourSummary, behaviour_summary
+from rotoscale.claims.sentences import EDITS_PAGE, findings_on_page
 from tests.synthetic import open_store
 
 STAMP = {"run_id": "", "code_version": "synthetic"}
@@ -51,6 +53,8 @@ def summary_of(
     store.write("evaluation_contrasts", "m", contrasts, **STAMP)
     for table, rows in tables.items():
         store.write(table, "m", [{"model_id": "m", "task": "t"} | row for row in rows], **STAMP)
+    sentences = behaviour_sentences("m", "b", {table: store.read(table, "m") for table in TABLES})
+    store.write("findings", "m", findings_on_page(EDITS_PAGE, "f", "m", sentences, []), **STAMP)
     publish(store, folder / "published")
     with read(folder / "published") as connection:
         summary = behaviour_summary(connection, "m")
@@ -60,7 +64,8 @@ def summary_of(
 
 def held_against(label: str, control: str, q: float) -> dict[str, Any]:
     """One row of control_tests."""
-    return {"recipe": label, "control": control, "q_difference": q, "loss": -2.0, "control_loss": -1.0, "draws": 19}
+    losses = {"loss": -2.0, "control_loss": -1.0, "draws": 19}
+    return {"recipe": label, "control": control, "q_difference": q, "q_no_worse": 1.0} | losses
 
 
 def test_a_scoped_disruption_is_read_beside_its_own_mirror_control(tmp_path: Path) -> None:
@@ -76,8 +81,8 @@ def test_a_scoped_disruption_is_read_beside_its_own_mirror_control(tmp_path: Pat
         control_tests=[held_against(label, "mirror", 0.01), held_against(label, "noise", 0.9)],
     )
     said = {row["label"]: next(s for s in summary.findings if s.startswith(row["label"] + " ")) for row in edits}
-    assert "loses more than 19 draws of its mirror control" in said[label]
-    assert "t -2.00 against -1.00 nats" in said[label]
+    assert "Against 19 draws of its mirror control" in said[label]
+    assert "it loses more than the control on t -2.00 against -1.00 nats" in said[label]
     assert "proves nothing" in said["disrupt-left"]
 
 

@@ -199,6 +199,8 @@ def recovered(gain: float, half: float, line: float | None, label: str = "restor
     return {
         "edit_id": label, "model_id": MODEL, "recipe": label, "task": task, "gain": gain, "ci_low": gain - half,
         "ci_high": gain + half, "straight_line": line, "n": 500,
+        "straight_line_low": None if line is None else line - half,
+        "straight_line_high": None if line is None else line + half,
     }  # fmt: skip
 
 
@@ -208,7 +210,9 @@ def test_hc5_recovery_loss_and_the_straight_line() -> None:
 
     assert verdict(recovered(0.9, 0.1, 0.3), recovered(0.95, 0.1, 0.3, "restore-right")).verdict == SUPPORTED
     assert verdict(recovered(0.9, 0.1, 0.3), recovered(0.0, 0.1, 0.0, "restore-right")).verdict == REFUTED
-    assert verdict(recovered(0.9, 0.1, 0.95)).verdict == REFUTED
+    assert verdict(recovered(0.9, 0.05, 0.95)).verdict == REFUTED
+    # Not shown to be better than the straight line, and not shown to be no better either.
+    assert verdict(recovered(0.9, 0.15, 0.95)).verdict == UNDECIDED
     assert verdict(recovered(0.9, 0.1, 0.85)).verdict == UNDECIDED
     assert verdict(recovered(0.6, 0.3, 0.1)).verdict == UNDECIDED
     assert verdict(recovered(0.9, 0.1, None)).verdict == UNDECIDED
@@ -217,10 +221,15 @@ def test_hc5_recovery_loss_and_the_straight_line() -> None:
     assert verdict(recovered(0.0, 0.1, 0.3, task="stories")).verdict == NOT_TESTED
 
 
-def disruption(tasks: Mapping[str, tuple[float, float]], control_loss: float, p: float, **more: Any) -> dict:
+def disruption(
+    tasks: Mapping[str, tuple[float, float]], p_worse: float, p_no_worse: float, **more: Any
+) -> dict[str, Rows]:
     """Tables of disrupt-left on tasks (post's score, edit's score) against the mirror control."""
     edit = "m--disrupt-left"
     score = {"is_primary": True, "metric": "acc", "higher_is_better": True, "stderr": 0.01}
+    test = {"model_id": MODEL, "recipe": "disrupt-left", "control": "mirror", "loss": -5.0, "control_loss": -4.9}
+    test |= {"difference": -0.1, "difference_low": -0.5, "difference_high": 0.3, "n": 24, "weight_error": 0.51}
+    test |= {"control_weight_error": 0.5, "p_difference": p_worse, "p_no_worse": p_no_worse}
     return {
         "edited_checkpoints": [
             {"edit_id": edit, "model_id": MODEL, "base_id": BASE, "label": "disrupt-left", "is_control": False}
@@ -234,53 +243,57 @@ def disruption(tasks: Mapping[str, tuple[float, float]], control_loss: float, p:
             contrast(task, after - before, 1e-9 if after < before - 0.05 else 0.5, subject=edit, reference=MODEL)
             for task, (before, after) in tasks.items()
         ],
-        "control_tests": [
-            {"model_id": MODEL, "recipe": "disrupt-left", "control": "mirror", "task": task, "loss": -5.0}
-            | {"control_loss": control_loss, "p_difference": p, "difference": control_loss, "n": 300} | more
-            for task in tasks
-        ],
-    }  # fmt: skip
+        "control_tests": [test | {"task": task} | more for task in tasks],
+    }
 
 
 TASKS = {"sums": (0.9, 0.0), "boxes": (0.7, 0.1), "turns": (0.8, 0.02)}
 
 
 def test_hc4_collapse_beyond_the_mirror_and_no_further_than_it() -> None:
-    assert judge("HC4", **disruption(TASKS, -0.1, 1e-6)).verdict == SUPPORTED
-    refuted = judge("HC4", **disruption(TASKS, -5.1, 0.6))
+    assert judge("HC4", **disruption(TASKS, 1e-6, 0.9)).verdict == SUPPORTED
+    assert judge("HC4", **disruption(TASKS, 1e-6, 1e-6)).verdict == SUPPORTED  # worse, if only by little
+    refuted = judge("HC4", **disruption(TASKS, 0.6, 1e-6))
     assert refuted.verdict == REFUTED
     assert "no evidence of a rotation" in refuted.reason
+    assert refuted.power == pytest.approx(1.0, abs=1e-3)
     intact = {task: (before, before - 0.01) for task, (before, _) in TASKS.items()}
-    assert judge("HC4", **disruption(intact, -5.1, 0.6)).verdict == UNDECIDED
-    # Not shown to be worse, but by a control that hardly lost anything: no power, no verdict.
-    assert judge("HC4", **disruption(TASKS, -0.1, 0.3)).verdict == UNDECIDED
+    assert judge("HC4", **disruption(intact, 0.6, 1e-6)).verdict == UNDECIDED
+    # Not shown to be worse is not shown to be no worse.
+    neither = judge("HC4", **disruption(TASKS, 0.6, 0.2))
+    assert (neither.verdict, "in 3 neither is shown" in neither.reason) == (UNDECIDED, True)
 
 
-def test_hc4_floors_are_undecided() -> None:
+def test_hc4_damage_that_is_not_matched_decides_nothing() -> None:
+    for error in (0.4, 0.65, None):
+        for p in ((1e-6, 0.9), (0.6, 1e-6)):
+            assert judge("HC4", **disruption(TASKS, *p, weight_error=error)).verdict == UNDECIDED
+    assert "not matched in 3" in judge("HC4", **disruption(TASKS, 1e-6, 0.9, weight_error=0.65)).reason
+
+
+def test_hc4_floors_are_undecided_and_count_among_most() -> None:
     nothing_to_lose = {task: (0.0, 0.0) for task in TASKS}
-    found = judge("HC4", **disruption(nothing_to_lose, -5.1, 0.6))
+    found = judge("HC4", **disruption(nothing_to_lose, 0.6, 1e-6))
     assert found.verdict == UNDECIDED
     assert "at a floor" in found.reason
-    noted = judge("HC4", **disruption(TASKS, -5.1, 0.6, note="edit and control are both worse than the base"))
-    assert (noted.verdict, "at a floor" in noted.reason) == (UNDECIDED, True)
+    floor = {"note": "edit and control are both worse than the base"}
+    noted = judge("HC4", **disruption(TASKS, 0.6, 1e-6, **floor))
+    assert (noted.verdict, "3 are at a floor" in noted.reason) == (UNDECIDED, True)
+    # Two of three tests at a floor: what the third shows is not what most show. A task without a score is left out.
+    for p, word in (((1e-6, 0.9), SUPPORTED), ((0.6, 1e-6), REFUTED)):
+        tables = disruption(TASKS | {"worked": (0.0, 0.0)}, *p)
+        assert judge("HC4", **tables).verdict == word
+        for row in tables["control_tests"][:2]:
+            row |= floor
+        assert judge("HC4", **tables).verdict == UNDECIDED
 
 
 def test_hc4_the_trap_is_not_looked_at() -> None:
     """Unaligned signs destroy any model, so that such an edit must not decide."""
-    tables = disruption(TASKS, -0.1, 1e-6)
+    tables = disruption(TASKS, 1e-6, 0.9)
     for row in tables["control_tests"]:
         row["recipe"] = "disrupt-left-unaligned"
     assert judge("HC4", **tables).verdict == NOT_TESTED
-
-
-def test_hc4_noise_that_breaks_as_the_mirror_does_is_never_support() -> None:
-    def draw(random: np.random.Generator) -> Verdict:
-        tables = disruption(TASKS, -5.0, 0.5)
-        for row in tables["control_tests"]:
-            row["p_difference"] = float(random.uniform())
-        return judge("HC4", **tables)
-
-    assert words(draw, 200)[SUPPORTED] <= 2
 
 
 def test_ep1_gain_loss_and_noise() -> None:
@@ -308,7 +321,7 @@ def test_ep1_of_a_perplexity_lower_is_better() -> None:
 
 def test_ep2_f_and_random_circuits() -> None:
     def verdict(f: float | None, p: float, **more: Any) -> Verdict:
-        row = {"model_id": MODEL, "circuit_model_id": BASE, "f": f, "p_value": p, "random_draws": 199, "n_heads": 9}
+        row = {"model_id": MODEL, "circuit_model_id": BASE, "f": f, "rank_p": p, "random_draws": 199, "n_heads": 9}
         return judge("EP2", circuit_faithfulness=[row | more])
 
     assert verdict(0.9, 1 / 200).verdict == SUPPORTED
@@ -319,11 +332,12 @@ def test_ep2_f_and_random_circuits() -> None:
     assert verdict(0.9, 1.0, n_heads=0).verdict == NOT_TESTED
 
 
-def masks(leading: Mapping[str, str], p: float = 0.005) -> Rows:
+def masks(leading: Mapping[str, str], p: float = 0.005, rank_p: float = 0.05) -> Rows:
     """Masks of group A in base and descendant; `leading` desiderata lead there, by a margin if p is small."""
     return [
         {"model_id": model, "circuit_model_id": BASE, "circuit_group": "A", "desideratum": desideratum}
         | {"accuracy": 0.7 if desideratum == lead else 0.1, "p_value": p if desideratum == lead else 0.9}
+        | {"rank_p": rank_p if desideratum == lead else 0.9}
         | {"accuracy_low": 0.6 if desideratum == lead else 0.05, "accuracy_high": 0.8 if desideratum == lead else 0.2}
         for model, lead in leading.items()
         for desideratum in ("object", "position", "label")
@@ -334,12 +348,15 @@ def test_ep3_the_same_desideratum_another_or_none() -> None:
     assert judge("EP3", component_masks=masks({BASE: "object", MODEL: "object"})).verdict == SUPPORTED
     assert judge("EP3", component_masks=masks({BASE: "object", MODEL: "position"})).verdict == REFUTED
     assert judge("EP3", component_masks=masks({BASE: "object", MODEL: "position"}, p=0.5)).verdict == UNDECIDED
+    one_as_good = masks({BASE: "object", MODEL: "position"}, rank_p=0.1)
+    assert judge("EP3", component_masks=one_as_good).verdict == UNDECIDED
     assert judge("EP3", component_masks=masks({MODEL: "object"})).verdict == NOT_TESTED
 
 
 def test_ep4_share_of_the_gain_and_random_heads() -> None:
-    def verdict(patched: float, p: float, donor: float = 0.82) -> Verdict:
+    def verdict(patched: float, p: float, donor: float = 0.82, rank_p: float = 0.05) -> Verdict:
         row = {"recipient_id": BASE, "donor_id": MODEL, "circuit_group": "A", "n_prompts": 500, "p_value": p}
+        row |= {"rank_p": rank_p, "random_draws": 19}
         row |= {
             "accuracy_recipient": 0.66,
             "accuracy_donor": donor,
@@ -350,7 +367,9 @@ def test_ep4_share_of_the_gain_and_random_heads() -> None:
 
     assert verdict(0.82, 0.005).verdict == SUPPORTED
     assert verdict(0.70, 0.005).verdict == UNDECIDED
-    assert verdict(0.82, 0.1).verdict == UNDECIDED  # above all of nine draws, whose smallest p is 0.1
+    assert verdict(0.82, 0.005, rank_p=0.1).verdict == UNDECIDED  # one of 19 random sets does as much
+    assert verdict(0.82, 0.1).verdict == UNDECIDED  # above all of them, but not clear of how they scatter
+    assert "19 draws, p 0.0050, rank p 0.050" in verdict(0.82, 0.005).reason
     assert verdict(0.65, 0.6).verdict == REFUTED
     assert verdict(0.82, 0.005, donor=0.67).verdict == NOT_TESTED
 

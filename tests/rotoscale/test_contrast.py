@@ -14,6 +14,7 @@ from rotoscale.contrast import ContrastError, bootstrap_stderr, contrast, holm, 
 from rotoscale.findings import (
     Comparisons,
     ControlTest,
+    Equivalence,
     Gain,
     TaskContrast,
     finding_on_disruption,
@@ -23,7 +24,7 @@ from rotoscale.findings import (
     finding_on_restoration,
     finding_on_scale,
     finding_on_temperature,
-    judge,
+    outcomes,
 )
 from rotoscale.recipes import find_recipe
 
@@ -116,19 +117,19 @@ def made(task: str, subject: float, reference: float, p: float, up: bool = True)
     return TaskContrast(task, subject, reference, p, up)
 
 
-def test_verdicts_correct_for_many_tasks_and_know_the_direction() -> None:
-    verdict = judge([made("a", 0.1, 0.9, 0.001), made("b", 2.5, 2.0, 0.001, up=False), made("c", 0.5, 0.6, 0.03)])
-    assert [c.task for c in verdict.worse] == ["a", "b", "c"]
-    verdict = judge([made("a", 0.1, 0.9, 0.02), made("b", 0.5, 0.6, 0.04), made("c", 1.5, 2.0, 0.0001, up=False)])
-    assert ([c.task for c in verdict.better], [c.task for c in verdict.worse]) == (["c"], ["a", "b"])
-    verdict = judge([made("a", 0.1, 0.9, 0.03), made("b", 0.5, 0.6, 0.03)])
-    assert (verdict.better, verdict.worse, verdict.n) == ((), (), 2)
-    assert verdict.sentence == "no difference shown on any task"
+def test_outcomes_correct_for_many_tasks_and_know_the_direction() -> None:
+    found = outcomes([made("a", 0.1, 0.9, 0.001), made("b", 2.5, 2.0, 0.001, up=False), made("c", 0.5, 0.6, 0.03)])
+    assert [c.task for c in found.worse] == ["a", "b", "c"]
+    found = outcomes([made("a", 0.1, 0.9, 0.02), made("b", 0.5, 0.6, 0.04), made("c", 1.5, 2.0, 0.0001, up=False)])
+    assert ([c.task for c in found.better], [c.task for c in found.worse]) == (["c"], ["a", "b"])
+    found = outcomes([made("a", 0.1, 0.9, 0.03), made("b", 0.5, 0.6, 0.03)])
+    assert (found.better, found.worse, found.n) == ((), (), 2)
+    assert found.sentence == "no difference shown on any task"
     assert made("a", 2.0836, 2.0840, 0.0).words == "a 2.0840 -> 2.0836"
 
 
-def mirror(task: str, q: float | None, note: str = "") -> ControlTest:
-    return ControlTest(task, -3.0, -1.0, q, 19, note)
+def mirror(task: str, q: float | None, note: str = "", no_worse: float | None = 1.0) -> ControlTest:
+    return ControlTest(task, -3.0, -1.0, q, None if q is None else no_worse, 19, note)
 
 
 def gain(task: str, low: float, high: float, line_high: float = 0.2, trained: bool = True) -> Gain:
@@ -136,20 +137,29 @@ def gain(task: str, low: float, high: float, line_high: float = 0.2, trained: bo
 
 
 def test_a_collapse_is_read_beside_the_draws_of_its_mirror_control() -> None:
-    collapse = judge([made("a", 0.0, 0.8, 1e-6), made("b", 0.5, 0.5, 1.0)])
-    no_more = finding_on_disruption("disrupt-left", collapse, [mirror("a", 0.2), mirror("b", 0.9)])
-    assert "no evidence of a rotation" in no_more
-    more = finding_on_disruption("disrupt-left", collapse, [mirror("a", 0.01), mirror("b", 0.9)])
+    collapse = outcomes([made("a", 0.0, 0.8, 1e-6), made("b", 0.5, 0.5, 1.0)])
+
+    def said(*tests: ControlTest) -> str:
+        return finding_on_disruption("disrupt-left", collapse, tests)
+
+    # That it is not shown to lose more is not that it loses no more: only a test of the margin says so.
+    neither = said(mirror("a", 0.2), mirror("b", 0.9))
+    assert "neither is shown on a -3.00 against -1.00 nats, b" in neither
+    assert "no evidence" not in neither
+    assert "no evidence of a rotation" in said(mirror("a", 0.2, no_worse=0.01), mirror("b", 0.9))
+    more = said(mirror("a", 0.01), mirror("b", 0.9))
     assert "19 draws" in more
-    assert "on 1 of 2 tasks: a -3.00 against -1.00 nats" in more
+    assert "on 2 tasks: it loses more than the control on a -3.00 against -1.00 nats; neither" in more
+    floor = said(mirror("a", 0.01, "both below"), mirror("b", 0.2, "both below", 0.01))
+    assert "tasks: at a floor on a, b (both below)." in floor
     assert "proves nothing" in finding_on_disruption("disrupt-left", collapse, [])
     assert "proves nothing (large)" in finding_on_disruption("disrupt-left", collapse, [mirror("a", None, "large")])
-    harmless = judge([made("a", 0.8, 0.8, 1.0)])
+    harmless = outcomes([made("a", 0.8, 0.8, 1.0)])
     assert "not supported that it breaks" in finding_on_disruption("disrupt-left", harmless, [mirror("a", 0.01)])
 
 
 def test_a_model_is_brought_back_only_by_the_interval_of_what_it_recovers() -> None:
-    post = judge([made("a", 0.8, 0.8, 1.0)])
+    post = outcomes([made("a", 0.8, 0.8, 1.0)])
 
     def said(*gains: Gain) -> str:
         return finding_on_restoration("restore-left", gains, post)
@@ -167,7 +177,7 @@ def test_a_model_is_brought_back_only_by_the_interval_of_what_it_recovers() -> N
 
 
 def test_what_is_said_of_an_edit_follows_from_what_its_recipe_declares() -> None:
-    same, worse, better = (judge([made("a", value, 0.8, 1e-6)]) for value in (0.8, 0.1, 0.9))
+    same, worse, better = (outcomes([made("a", value, 0.8, 1e-6)]) for value in (0.8, 0.1, 0.9))
 
     def said(name: str, label: str = "", **of: Any) -> str | None:
         return finding_on_edit(find_recipe(name), label or name, Comparisons(**of))
@@ -186,8 +196,14 @@ def test_what_is_said_of_an_edit_follows_from_what_its_recipe_declares() -> None
 
 
 def test_other_findings() -> None:
-    same, worse = judge([made("a", 0.8, 0.8, 1.0)]), judge([made("a", 0.5, 0.8, 1e-6)])
-    assert "not shown to matter" in finding_on_scale("replace-scale", same)
+    same, worse = outcomes([made("a", 0.8, 0.8, 1.0)]), outcomes([made("a", 0.5, 0.8, 1e-6)])
+    alike = finding_on_scale(
+        "replace-scale", same, [Equivalence("a", "acc", 0.01, 0.9), Equivalence("b", "acc", 0.2, 0.3)]
+    )
+    assert "is not shown to matter (no difference shown on any task)" in alike
+    assert "Equivalent to the post model within the margins on a (acc)." in alike
+    assert "Equivalence is not shown on b (acc), power 0.30." in alike
+    assert "quivalen" not in finding_on_scale("replace-scale", same)
     assert "makes a difference" in finding_on_scale("replace-scale", worse)
     heads = [{"predicted": 0.9, "entropy_base": 2.0, "entropy_post": 1.9}] * 3
     heads += [{"predicted": 1.1, "entropy_base": 2.0, "entropy_post": 1.9}]

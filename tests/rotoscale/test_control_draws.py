@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from rotoscale.control_draws import (
+    AS_BAD,
     ControlError,
     difference_of_differences,
     prediction_test,
@@ -81,6 +82,25 @@ def test_it_holds_its_level_and_finds_what_is_there() -> None:
     assert np.mean([f.low <= 0 <= f.high for f in none]) > 0.925
     there = [difference_of_differences(*losses(random, 1.5)) for _ in range(100)]
     assert np.mean([f.p_worse < 0.05 for f in there]) > 0.9
+
+
+def test_no_worse_is_shown_by_a_test_of_the_margin() -> None:
+    """Held at its level where the control loses exactly four fifths as much; not the failure to find a difference."""
+    random = np.random.default_rng(7)
+
+    def found(share: float, n: int = 40, draws: int = 19, spread: float = 0.05) -> float:
+        start = np.zeros(n)
+        hurt = random.gamma(4, 1, size=n)
+        edit = -hurt * (1 + random.normal(0, spread))
+        controls = np.stack([-share * hurt * (1 + random.normal(0, spread)) for _ in range(draws)])
+        noise = random.normal(0, 0.2, size=controls.shape)
+        return difference_of_differences(edit, start, controls + noise, start).p_no_worse
+
+    assert np.mean([found(AS_BAD) < 0.05 for _ in range(600)]) < 0.075
+    assert np.mean([found(1.0) < 0.05 for _ in range(100)]) > 0.9
+    assert np.mean([found(0.5) < 0.05 for _ in range(100)]) == 0
+    # Draws that scatter too widely to say so, though it is true.
+    assert np.mean([found(1.0, spread=0.5) < 0.05 for _ in range(100)]) < 0.2
 
 
 def test_equal_and_unpaired_losses() -> None:

@@ -5,12 +5,15 @@ what a median and a relative change are; whoever shows such a number takes it fr
 everywhere.
 """
 
-from resources.warehouse.summaries.claims import WORDS, sentences, verdicts
+from resources.warehouse.summaries.claims import WORDS, sentences, sentences_on, verdicts
 from resources.warehouse.summaries.comparisons import by_matrix_type, change_of_all_tensors, overall
 from resources.warehouse.summaries.measures import PRINCIPAL, in_order
 from resources.warehouse.summaries.pair import PairSummary, summarize
+from rotoscale.claims.sentences import EDITS_PAGE, PAIR_PAGE
 
 __all__ = [
+    "EDITS_PAGE",
+    "PAIR_PAGE",
     "PRINCIPAL",
     "WORDS",
     "PairSummary",
@@ -19,6 +22,7 @@ __all__ = [
     "in_order",
     "overall",
     "sentences",
+    "sentences_on",
     "summarize",
     "verdicts",
 ]

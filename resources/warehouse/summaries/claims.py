@@ -36,3 +36,13 @@ def sentences(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
         WHERE {_SHOWN} ORDER BY {_ORDER}
         """,
     )
+
+
+def sentences_on(connection: duckdb.DuckDBPyConnection, model: str, page: str) -> list[str]:
+    """The stored sentences about a model that belong to a page: `claims`, `pair` or `edits`; in order."""
+    found = rows(
+        connection,
+        "SELECT sentence FROM findings WHERE model_id = $model AND page = $page ORDER BY rank",
+        {"model": model, "page": page},
+    )
+    return [str(row["sentence"]) for row in found]

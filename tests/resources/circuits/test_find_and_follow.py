@@ -53,6 +53,7 @@ KEYS = {
     "circuit_overlap": ("model_id", "circuit_model_id", "what"),
     "circuit_stability": ("model_id", "resample"),
     "circuit_checks": ("model_id", "check"),
+    "attention_patterns": ("model_id", "queried_box", "layer", "head"),
     "attention_knockouts": ("model_id", "query_position", "key_position", "first_layer"),
 }
 
@@ -100,6 +101,33 @@ def test_everything_about_the_known_circuit(circuit: CircuitResult) -> None:
     masks = {(row["circuit_group"], row["desideratum"]): row["accuracy"] for row in circuit.tables["component_masks"]}
     assert masks["A", "object"] == 1.0
     assert masks["B", "reflexive"] == 1.0
+
+
+def test_wired_heads_look_where_they_were_wired_to(circuit: CircuitResult) -> None:
+    """The fetcher at the last token looks at the object itself, the structure reader four tokens back."""
+    rows = circuit.tables["attention_patterns"]
+    assert {row["queried_box"] for row in rows} == {1, 2, 3}
+    assert len(rows) == 3 * 16
+    for row in rows:
+        pattern = _square(row["weights"])
+        assert len(pattern) == len(row["tokens"]) == row["last"] + 1
+        assert all(sum(line) == pytest.approx(1, abs=0.02) for line in pattern)
+        assert row["tokens"][row["query_label"]] == row["tokens"][row["previous_query_label"]]
+        assert row["predicted"] == row["answer"]
+        if (row["layer"], row["head"]) == (3, 0):
+            looked_at = max(range(row["last"] + 1), key=pattern[row["last"]].__getitem__)
+            assert row["tokens"][looked_at].strip() == row["answer"]
+        if (row["layer"], row["head"]) == (0, 2):
+            told = row["previous_query_label"]
+            assert max(range(told + 1), key=pattern[told].__getitem__) == told - 4
+
+
+def _square(weights: list[float]) -> list[list[float]]:
+    lines: list[list[float]] = []
+    while len(weights) > sum(map(len, lines)):
+        first = sum(map(len, lines))
+        lines.append(weights[first : first + len(lines) + 1])
+    return lines
 
 
 def test_a_curve_ends_at_the_whole_model(circuit: CircuitResult) -> None:

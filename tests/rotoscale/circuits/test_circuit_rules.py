@@ -129,8 +129,8 @@ def test_random_circuits_match_size_layer_and_position() -> None:
 def test_a_value_among_draws() -> None:
     placed = against(0.9, [0.1, 0.2, 0.3])
     assert placed is not None
-    assert (placed.mean, placed.p_value, placed.draws) == (pytest.approx(0.2), 0.25, 3)
-    assert against(0.2, [0.1, 0.2, 0.3]).p_value == 0.75  # type: ignore[union-attr]
+    assert (placed.mean, placed.rank_p, placed.draws) == (pytest.approx(0.2), 0.25, 3)
+    assert against(0.2, [0.1, 0.2, 0.3]).rank_p == 0.75  # type: ignore[union-attr]
     assert against(0.9, []) is None
 
 
