@@ -101,7 +101,9 @@ def _spoil(store: TableStore) -> None:
             rows = store.read(table, key)
             for i, row in enumerate(rows):
                 for j, (column, value) in enumerate(row.items()):
-                    if isinstance(value, float) and (i + j) % 3 == 0 and column not in place:
+                    if column in place:  # a row without its key is none
+                        continue
+                    if isinstance(value, float) and (i + j) % 3 == 0:
                         row[column] = strange[(i + j) % 4]
                     elif isinstance(value, list) and value and isinstance(value[0], float):
                         value[: len(value) // 3] = [strange[k % 4] for k in range(len(value) // 3)]
