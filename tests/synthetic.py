@@ -20,6 +20,7 @@ from resources.warehouse import Published, TableStore, publish
 from tests.synthetic_behaviour import control_rows, derived_rows
 from tests.synthetic_circuits import circuit_rows
 from tests.synthetic_pairs import agreement_rows, pair_findings
+from tests.synthetic_relations import relation_rows
 
 TABLES = contract()
 
@@ -96,7 +97,7 @@ def large(
             method = methods[i % 4]
             suffix = "" if i < 4 else f"-{i // 4 + 1}"
             models.append(Model(f"{family}-{method}{suffix}", family, method, base))
-    return write(folder, models, shape, progress=progress, circuits=False)
+    return write(folder, models, shape, progress=progress, circuits=False, relations=False)
 
 
 def write(
@@ -106,6 +107,7 @@ def write(
     *,
     edits: bool = True,
     circuits: bool = True,
+    relations: bool = True,
     progress: Callable[[str], None] = lambda model_id: None,
 ) -> Published:
     """Write and publish `models` under `folder` (`tables/` and `published/`); same arguments, same numbers."""
@@ -125,6 +127,11 @@ def write(
         for table, content in rows.items():
             store.write(table, f"{number:04d}", content, run_id=run_id, code_version=CODE_VERSION)
         progress(model.id)
+    for number, rows in enumerate(relation_rows(models, shape.layers, MATRICES) if relations else ()):
+        for table, content in rows.items():
+            store.write(
+                table, f"pair-{number:04d}", content, run_id=str(uuid.UUID(int=number)), code_version=CODE_VERSION
+            )
     return publish(store, folder / "published")
 
 

@@ -38,8 +38,8 @@ def adapter_init(base: str, band: str, rank: int, out: Path, matrices: str | Non
       rotoscale adapter-init BASE --band middle --rank 16 --out start/
       rotoscale adapter-init BASE --band top --rank 8 --matrices q,v --out start/
 
-    Training then begins with PeftModel.from_pretrained(model, "OUT/adapter", is_trainable=True). What the bands did
-    on the demo family stands in docs/adapter-init.md.
+    Training then begins with PeftModel.from_pretrained(model, "OUT/adapter", is_trainable=True); more in
+    docs/adapter-init.md.
     """
     from command_line import show
     from command_line.running import bar, open_workspace

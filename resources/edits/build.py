@@ -88,7 +88,7 @@ class Builder:
 
         start = time.perf_counter()
         keys = self.scope(plan)
-        with self._threads():
+        with self.threads():
             alphas = self._alphas(plan, keys)
         source = self.base if plan.around == "base" else self.post
         error, base_error, from_base = _Difference(), _Difference(), _Difference()
@@ -109,7 +109,7 @@ class Builder:
             manifest.update(matrices_edited=error.count, weight_error=error.value, base_error=base_error.value)
             return stored
 
-        with self._threads():
+        with self.threads():
             write_edited(source, Path(out), edit, keys=keys, manifest=manifest, progress=progress)
         self._base_hashes.save()
         self._post_hashes.save()
@@ -124,7 +124,7 @@ class Builder:
             seconds=round(time.perf_counter() - start, 3),
         )
 
-    def _threads(self) -> AbstractContextManager[Any]:
+    def threads(self) -> AbstractContextManager[Any]:
         """One BLAS thread for small matrices: a second one mostly waits, which on a shared machine costs the most."""
         shapes = [self.post.shape(key) for key in self.common]
         return arithmetic_threads(1 if max(m * n * min(m, n) for m, n in shapes) < _WORTH_THREADS else None)

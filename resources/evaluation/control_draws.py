@@ -105,9 +105,10 @@ class _Making:
     def _drawn(self) -> ControlDraws:
         self._total = 2 * self.draws + 1
         self._done = 0
-        # The base's level and the noise controls inside the base, then everything inside the post model.
-        self._in_one_model(self.evaluation.base, self.base, NOISE)
-        self._in_one_model(self.evaluation.model, self.post, MIRROR)
+        with self.shelf.builder.threads():
+            # The base's level and the noise controls inside the base, then everything inside the post model.
+            self._in_one_model(self.evaluation.base, self.base, NOISE)
+            self._in_one_model(self.evaluation.model, self.post, MIRROR)
         return self.result
 
     def _in_one_model(self, subject: Subject, checkpoint: Checkpoint, control: str) -> None:

@@ -145,9 +145,7 @@ class _Line:
 
     def _stored(self, key: tuple[Any, ...]) -> Scores | None:
         """Stored scores; None when there are none, or they have another shape."""
-        found = self.store.find(*key)
-        if found is None:
-            return None
+        found: Any = self.store.find(*key)
         try:
             sizes = {task: sum(isinstance(value, float) for value in values) for task, values in found.items()}
         except (AttributeError, TypeError):

@@ -61,7 +61,8 @@ def two_changes(
         "changed_chance_margins": margins_overlap(*masks),
     }
     if all(norms):
-        found |= {**_signed(Da, Db, norms, seed), **_largest(Da, Db)}
+        found |= _signed(Da, Db, norms, seed)
+        found |= _largest(Da, Db)
         found |= _spaces(Da, Db, _FLOAT32 * (float(base.double().norm()) + max(norms)))
         if later:
             step = (Db - Da) * Da

@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_the_pages_there_are() -> None:
     assert [page.url for page in pages.discover()] == [
-        "claims", "families", "scale", "rotation", "compare", "edits", "circuits", "releases", "models",
+        "claims", "families", "scale", "rotation", "compare", "edits", "circuits", "relations", "releases", "models",
     ]  # fmt: skip
     assert [page.url for page in pages.discover() if page.opens_model] == ["scale", "rotation", "edits", "circuits"]
 
