@@ -19,7 +19,7 @@ from tests.cluster import Ray, kill_all, postgres, postgres_programs
 from tests.tiny import write_family
 
 PROJECT = Path(__file__).resolve().parent.parent
-MODELS = 6
+MODELS = 4
 PATIENCE_SECONDS = 3000.0
 
 

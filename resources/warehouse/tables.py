@@ -1,11 +1,13 @@
 """Rows on disk: `<folder>/<table>/model=<model_id>/rows.parquet`, replaced whole and atomically.
 
 Writing the same model again replaces its rows, so that a repeated run is harmless, and two models never touch the
-same file, so that no locks are needed, on a shared folder either. Every file is verified to the bit when it is read.
+same file, so that no locks are needed, on a shared folder either. Every file is verified to the bit when it is read;
+a short one is read again only when it was replaced or written to.
 """
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 import logging
@@ -26,6 +28,8 @@ _log = logging.getLogger(__name__)
 _VERSION_KEY = b"rotoscale_schema_version"
 _FINGERPRINT_KEY = b"rotoscale_fingerprint"
 _CODE_KEY = b"rotoscale_code_version"
+_SHORT = 4
+"""Rows up to which what was read of a file is kept until the file changes."""
 _FILE = "rows.parquet"
 
 
@@ -39,6 +43,7 @@ class TableStore:
     def __init__(self, folder: Path, contract: Contract) -> None:
         self.folder = Path(folder)
         self.contract = contract
+        self._short: dict[Path, tuple[tuple[int, int, int], list[dict[str, Any]]]] = {}
         self._stored: dict[Path, tuple[tuple[int, int, int], tuple[str, str] | None]] = {}
 
     def definition(self, table: str) -> Table:
@@ -90,13 +95,20 @@ class TableStore:
         damaged or of another schema version.
         """
         target = self.path(table, model_id)
-        if not target.exists():
+        try:
+            version = _version(target)
+        except FileNotFoundError:
             return []
+        if lists and (kept := self._short.get(target)) is not None and kept[0] == version:
+            return copy.deepcopy(kept[1])
         wanted = [column.name for column in self.definition(table).columns if lists or not column.type.endswith("[]")]
         found = load_file(target, table)
         if not lists:
             found = found.select([name for name in found.column_names if name in wanted])
-        return [dict.fromkeys(wanted) | row for row in found.to_pylist()]
+        rows = [dict.fromkeys(wanted) | row for row in found.to_pylist()]
+        if found.num_rows <= _SHORT and lists:  # such as a model's row in the catalogue, which everything asks for
+            self._short[target] = (version, copy.deepcopy(rows))
+        return rows
 
     def fingerprint(self, table: str, model_id: str) -> str | None:
         """What the rows of one model were made from; None when there are none, or the file is damaged.
@@ -118,8 +130,7 @@ class TableStore:
         """Fingerprint and code version of a file."""
         target = self.path(table, model_id)
         try:
-            facts = target.stat()
-            version = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+            version = _version(target)
             if self._stored.get(target, (None, None))[0] != version:
                 self._stored[target] = (version, _facts_of(target))
         except OSError:
@@ -165,6 +176,12 @@ def load_file(file: Path, table: str) -> pa.Table:
             f"{file} has schema version {version}, older than this program's {SCHEMA_VERSION}; {remedy}"
         )
     return rows
+
+
+def _version(file: Path) -> tuple[int, int, int]:
+    """What changes when a file is replaced or written to."""
+    facts = file.stat()
+    return facts.st_ino, facts.st_mtime_ns, facts.st_size
 
 
 def _facts_of(file: Path) -> tuple[str, str] | None:
