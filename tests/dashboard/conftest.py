@@ -197,9 +197,9 @@ def _wait(process: subprocess.Popen[bytes], address: str) -> None:
     raise AssertionError("the dashboard did not answer within a minute")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium; tests are skipped where it is not installed."""
+    """Chromium; tests are skipped where it is not installed. Its event loop ends with the file: others need their own."""
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not installed; `make setup-test` installs it")
     from playwright.sync_api import sync_playwright

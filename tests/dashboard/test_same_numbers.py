@@ -51,13 +51,13 @@ def test_relative_change_is_one_number_everywhere(app: App, small: Path, tmp_pat
     on_page = app(small, "families").dataframe[0].value.set_index("model_id").loc[MODEL, "relative_change"]
     assert on_page == pytest.approx(expected, rel=1e-6)
     report = write_report("demo", tmp_path / "report.html", small / "published").read_text(encoding="utf-8")
-    (row,) = [line for line in report.splitlines() if f">{MODEL}<" in line and "<td" in line]
-    assert f'<td class="number">{expected:.4f}</td>' in row
+    rows = [line for line in report.splitlines() if f">{MODEL}<" in line and "<td" in line]
+    assert any(f'<td class="number">{expected:.4f}</td>' in row for row in rows)
     with read(small / "published") as connection:
         summary = summarize(connection, MODEL, BASE)
     assert summary.overall["relative_change"] == pytest.approx(expected, rel=1e-6)
     in_overview = printed(lambda console: show.overview(console, [summary]))
-    assert f" {expected:.4f} " in next(line for line in in_overview.splitlines() if line.startswith("│ demo-math"))
+    assert f" {expected:.4f} " in next(line for line in in_overview.splitlines() if line.split()[:1] == ["demo-math"])
     assert f"principal matrices: {expected:.4f}" in printed(lambda console: show.comparison(console, summary))
 
 

@@ -91,6 +91,7 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     notebook = nbformat.read(DOCS / "tour.ipynb", as_version=4)
     monkeypatch.setenv("JUPYTER_PATH", str(_kernel(tmp_path)))
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # what other tests set would keep figures out of the notebook
     where = {"metadata": {"path": str(DOCS)}}
     client = nbclient.NotebookClient(notebook, timeout=500, resources=where, kernel_name="tour")
     client.execute()

@@ -28,7 +28,7 @@ def published(tmp_path: Path) -> Path:
     store = open_store(tmp_path)
     store.write(
         "findings",
-        "f",
+        "0001",
         [
             {"family": "f", "model_id": "m", "page": "pair", "rank": 1, "sentence": "Second.", "rests_on": []},
             {"family": "f", "model_id": "m", "page": "pair", "rank": 0, "sentence": "First.", "rests_on": []},
