@@ -182,6 +182,15 @@ class MatrixPair:
         D = self.change.D.T if self.base_factors.wide else self.change.D
         return product(D.contiguous(), self.short_overlap)
 
+    @property
+    def post_in_base(self) -> torch.Tensor:
+        """`A S_p B^T` (r x r), the post model's matrix between the base's vectors: `diag(s_b) + D` of whole bases."""
+        if not self._spans or self.is_unchanged:
+            return product(self.A * self.s_post, self.B.T)
+        Y = self.change.D.clone()
+        Y.diagonal().add_(self.s_base)
+        return Y
+
     @cached_property
     def change(self) -> ChangeInBase:
         """The change in the base's vectors; in float64 where the singular values it is divided by are small."""

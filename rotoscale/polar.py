@@ -28,17 +28,19 @@ _CLOSE_DOUBLE = 3.6e-4
 """The same of the double precision steps that follow single ones: orthogonal to 1e-7."""
 
 
-def newton_schulz(X: torch.Tensor, *, settled: float, most_steps: int) -> bool:
+def newton_schulz(X: torch.Tensor, *, settled: float, most_steps: int, correction: torch.dtype | None = None) -> bool:
     """Drive a tall X (m x n, |X|_2 < sqrt(3)) to its polar factor in place; whether it settled.
 
     A step is `X <- X (3 I - X^T X) / 2`. Singular values below one grow by up to 1.5 a step and settle quadratically:
     the step from an error `|X^T X - I|_F` of e leaves one of 3/4 e^2. The last step is the first from an error below
-    `settled`.
+    `settled`. What a step subtracts is computed in the dtype `correction`, that of X unless given: a narrower one rounds
+    it in proportion to the error.
     """
+    correction = correction or X.dtype
     for _ in range(most_steps):
         error = product(X.T, X)
         error.diagonal().sub_(1.0)
-        X.sub_(product(X, error), alpha=0.5)
+        X.sub_(product(X.to(correction), error.to(correction)), alpha=0.5)
         if float(torch.linalg.vector_norm(error)) < settled:
             return True
     return False
@@ -81,7 +83,7 @@ def nearest_rotation(X: torch.Tensor, *, bound: float = 1.0, single: bool = Fals
         Y = (X / bound).float()
         if newton_schulz(Y, settled=_CLOSE * Y.shape[0] ** 0.5, most_steps=_MOST_STEPS_OF_OVERLAPS[Y.dtype]):
             Q = Y.double()
-            newton_schulz(Q, settled=_CLOSE_DOUBLE, most_steps=2)
+            newton_schulz(Q, settled=_CLOSE_DOUBLE, most_steps=2, correction=torch.float32)
             return Q
     else:
         Q = X / bound

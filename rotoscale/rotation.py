@@ -120,8 +120,8 @@ def leak(pair: MatrixPair) -> float:
         return 0.0
     if not pair.is_small_change:
         return max(0.0, 1 - float(pair.long_overlap.square().sum()) / pair.rank)
-    short = pair.post_factors.short
-    whole = (short * product(pair.change_gram.double(), short)).sum(0)  # |dT S_p|^2, column by column
+    short, gram = pair.post_factors.short, pair.change_gram
+    whole = (short * product(gram, short.to(gram.dtype))).sum(0)  # |dT S_p|^2, column by column
     inside = pair.change_between.square().sum(0)
     return max(0.0, float(((whole - inside) / pair.s_post.square()).mean()))
 
@@ -138,7 +138,7 @@ def formula_error(pair: MatrixPair, alpha: float) -> float | None:
     if norm == 0:
         return None
     Q = nearest_rotation(pair.A + pair.B, bound=2.0, single=pair.change_norm > _SMALL_CHANGE * norm)
-    Y = product(pair.A * pair.s_post, pair.B.T)
+    Y = pair.post_in_base
     outside = _energy_outside(pair, norm, Y)
     Q *= pair.s_base.sqrt()
     X = product(Q, Q.T).mul_(alpha)  # a matrix with its own transpose: half the work
