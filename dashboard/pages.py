@@ -57,46 +57,6 @@ def in_menu() -> list[StreamlitPage]:
     return [*(page.streamlit() for page in discover()), again]
 
 
-def in_menu() -> list[StreamlitPage]:
-    """What Streamlit's navigation takes: every page, and the first one once more, unseen, under its own address.
-
-    Streamlit shows the page that opens at the root only and says "Page not found" to its address, which people send.
-    """
-    first = discover()[0]
-    again = st.Page(first.show, title=first.title, icon=first.icon, url_path=first.url, visibility="hidden")
-    return [*(page.streamlit() for page in discover()), again]
-
-
-def in_menu() -> list[StreamlitPage]:
-    """What Streamlit's navigation takes: every page, and the first one once more, unseen, under its own address.
-
-    Streamlit shows the page that opens at the root only and says "Page not found" to its address, which people send.
-    """
-    first = discover()[0]
-    again = st.Page(first.show, title=first.title, icon=first.icon, url_path=first.url, visibility="hidden")
-    return [*(page.streamlit() for page in discover()), again]
-
-
-def in_menu() -> list[StreamlitPage]:
-    """What Streamlit's navigation takes: every page, and the first one once more, unseen, under its own address.
-
-    Streamlit shows the page that opens at the root only and says "Page not found" to its address, which people send.
-    """
-    first = discover()[0]
-    again = st.Page(first.show, title=first.title, icon=first.icon, url_path=first.url, visibility="hidden")
-    return [*(page.streamlit() for page in discover()), again]
-
-
-def in_menu() -> list[StreamlitPage]:
-    """What Streamlit's navigation takes: every page, and the first one once more, unseen, under its own address.
-
-    Streamlit shows the page that opens at the root only and says "Page not found" to its address, which people send.
-    """
-    first = discover()[0]
-    again = st.Page(first.show, title=first.title, icon=first.icon, url_path=first.url, visibility="hidden")
-    return [*(page.streamlit() for page in discover()), again]
-
-
 @cache
 def discover() -> tuple[Page, ...]:
     """Every page, in the order of the menu.

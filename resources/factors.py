@@ -249,7 +249,7 @@ def _load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
 
 def _aligned(tensor: torch.Tensor) -> torch.Tensor:
-    """The same values where freshly computed ones would lie: some processors sum in an order that goes by the address."""
+    """The same values where fresh ones would lie: some processors sum in an order that goes by the address."""
     return tensor.clone() if tensor.data_ptr() % _ALIGNMENT else tensor
 
 

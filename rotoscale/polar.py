@@ -33,8 +33,8 @@ def newton_schulz(X: torch.Tensor, *, settled: float, most_steps: int, correctio
 
     A step is `X <- X (3 I - X^T X) / 2`. Singular values below one grow by up to 1.5 a step and settle quadratically:
     the step from an error `|X^T X - I|_F` of e leaves one of 3/4 e^2. The last step is the first from an error below
-    `settled`. What a step subtracts is computed in the dtype `correction`, that of X unless given: a narrower one rounds
-    it in proportion to the error.
+    `settled`. What a step subtracts is computed in the dtype `correction`, that of X unless given: a narrower one
+    rounds it in proportion to the error.
     """
     correction = correction or X.dtype
     for _ in range(most_steps):

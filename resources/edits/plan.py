@@ -201,30 +201,6 @@ def default_plans(single_controls: bool = True) -> list[EditPlan]:
     return [plan for plan in found if single_controls or not plan.is_control]
 
 
-def default_plans(single_controls: bool = True) -> list[EditPlan]:
-    """The plans of DEFAULT_RECIPES, with the single controls that they need unless draws are made instead."""
-    found = plans_of(DEFAULT_RECIPES, single_controls)
-    return [plan for plan in found if single_controls or not plan.is_control]
-
-
-def default_plans(single_controls: bool = True) -> list[EditPlan]:
-    """The plans of DEFAULT_RECIPES, with the single controls that they need unless draws are made instead."""
-    found = plans_of(DEFAULT_RECIPES, single_controls)
-    return [plan for plan in found if single_controls or not plan.is_control]
-
-
-def default_plans(single_controls: bool = True) -> list[EditPlan]:
-    """The plans of DEFAULT_RECIPES, with the single controls that they need unless draws are made instead."""
-    found = plans_of(DEFAULT_RECIPES, single_controls)
-    return [plan for plan in found if single_controls or not plan.is_control]
-
-
-def default_plans(single_controls: bool = True) -> list[EditPlan]:
-    """The plans of DEFAULT_RECIPES, with the single controls that they need unless draws are made instead."""
-    found = plans_of(DEFAULT_RECIPES, single_controls)
-    return [plan for plan in found if single_controls or not plan.is_control]
-
-
 def plans_of(described: Iterable[str | Mapping[str, Any]], single_controls: bool = True) -> list[EditPlan]:
     """Plans of a list as family files have it, no plan twice.
 

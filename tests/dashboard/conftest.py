@@ -199,7 +199,7 @@ def _wait(process: subprocess.Popen[bytes], address: str) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium; tests are skipped where it is not installed. Its event loop ends with the file: others need their own."""
+    """Chromium; tests are skipped where it is not installed. Its event loop ends with the file that used it."""
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not installed; `make setup-test` installs it")
     from playwright.sync_api import sync_playwright

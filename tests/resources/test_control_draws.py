@@ -11,10 +11,6 @@ import torch
 
 from assets.groups import contract
 from resources.edits import shelf
-from resources.edits import shelf
-from resources.edits import shelf
-from resources.edits import shelf
-from resources.edits import shelf
 from resources.edits.shelf import Shelf
 from resources.evaluation import control_draws as making
 from resources.evaluation.assembling import Evaluation
