@@ -33,7 +33,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources.machine import cores
@@ -55,6 +55,12 @@ def _absolute(folder: Path) -> Path:
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
+
+
+Cron = Annotated[
+    str, AfterValidator(str.strip), StringConstraints(pattern=r"^\s*([0-9A-Za-z*/,-]+\s+){4}[0-9A-Za-z*/,-]+\s*$")
+]
+_CRON = "five fields of cron, such as '0 2 * * *'"
 
 
 class Settings(BaseSettings):
@@ -137,12 +143,7 @@ class Settings(BaseSettings):
     fill: Literal["always", "nightly"] = Field(
         default="always", validation_alias="ROTOSCALE_FILL", description="always or nightly"
     )
-    backfill_cron: Annotated[str, AfterValidator(str.strip)] = Field(
-        default="0 2 * * *",
-        validation_alias="ROTOSCALE_BACKFILL_CRON",
-        pattern=r"^\s*([0-9A-Za-z*/,-]+\s+){4}[0-9A-Za-z*/,-]+\s*$",
-        description="five fields of cron, such as '0 2 * * *'",
-    )
+    backfill_cron: Cron = Field(default="0 2 * * *", validation_alias="ROTOSCALE_BACKFILL_CRON", description=_CRON)
     backfill_models: int = Field(
         default=50,
         validation_alias="ROTOSCALE_BACKFILL_MODELS",
@@ -155,12 +156,7 @@ class Settings(BaseSettings):
     dagster_yaml: Folder = Field(
         default=PROJECT / "dagster.yaml", validation_alias="ROTOSCALE_DAGSTER_YAML", description="a file"
     )
-    watch_cron: str = Field(
-        default="7 * * * *",
-        validation_alias="ROTOSCALE_WATCH_CRON",
-        pattern=r"^\s*[\dA-Za-z*/,-]+(\s+[\dA-Za-z*/,-]+){4}\s*$",
-        description="a time as five fields of cron, such as 7 * * * *",
-    )
+    watch_cron: Cron = Field(default="7 * * * *", validation_alias="ROTOSCALE_WATCH_CRON", description=_CRON)
     hub_patience: float = Field(
         default=120.0,
         validation_alias="ROTOSCALE_HUB_PATIENCE",

@@ -147,11 +147,6 @@ class Builder:
             raise PlanError(f"nothing of {self.post.path} is in the scope of {plan.label}; widen matrices or layers")
         return keys
 
-    def new_weight(self, plan: EditPlan, key: MatrixKey) -> torch.Tensor:
-        """The new weight of one matrix (m x n, float64), without writing anything."""
-        alpha = self._alphas(plan, [key]).get(key)
-        return self._new_weight(plan, key, self.base.read(key), self.post.read(key), alpha)
-
     def _new_weight(
         self, plan: EditPlan, key: MatrixKey, base: torch.Tensor, post: torch.Tensor, alpha: float | None
     ) -> torch.Tensor:
