@@ -25,6 +25,7 @@ _SENTENCE = "interrupted; finished matrices are kept, run the same command again
 _SHOW_CURSOR = "\x1b[?25h"
 _signals: list[int] = []
 """Signals that have arrived."""
+_arrived = threading.Event()
 _raised = False
 """Whether KeyboardInterrupt was raised: once is enough, cleaning up must not be interrupted itself."""
 
@@ -87,6 +88,7 @@ def _raise(number: int, _: Any) -> None:
 
 def _note(number: int) -> None:
     _signals.append(number)
+    _arrived.set()
     # Libraries log what they swallow, traceback and all.
     if "logging" in sys.modules:
         sys.modules["logging"].disable(sys.modules["logging"].CRITICAL)
@@ -107,8 +109,12 @@ def _watch(reader: int) -> None:
 
 
 def _unraisable(unraisable: Any) -> None:
-    """An error where Python cannot raise one; of an interrupt that was lost in such a place, the end."""
-    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+    """An error where Python cannot raise one; of an interrupt that was lost in such a place, the end.
+
+    A library's own handler raises an interrupt of its own, maybe before the watching thread has seen the signal.
+    """
+    interrupted = not isinstance(unraisable.exc_value, Exception)
+    if interrupted and _arrived.wait(1.0):
         leave()
     if not _signals:
         sys.__unraisablehook__(unraisable)

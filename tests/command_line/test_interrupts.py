@@ -52,6 +52,22 @@ BODIES = {
     lost = Lost()
     del lost
     time.sleep(60)""",
+    "lost by a library's handler before it was seen": """
+    import signal
+    class Interrupted(BaseException):
+        pass
+    def handler(*_):
+        raise Interrupted
+    signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGTERM, handler)
+    note = interrupts._note
+    interrupts._note = lambda number: (time.sleep(0.3), note(number))
+    class Lost:
+        def __del__(self):
+            ready(); time.sleep(60)
+    lost = Lost()
+    del lost
+    time.sleep(60)""",
     "logged": """
     import logging
     try:
