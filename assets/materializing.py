@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -119,6 +119,10 @@ def check_spec(asset: str, name: str, text: str) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(name, asset=asset, description=text, partitions_def=models)
 
 
+NO_FIGURES = "rotoscale/no_figures"
+"""Tag of runs whose materializations go without pictures: drawing them takes longer than a small comparison."""
+
+
 @dataclass
 class Materialization:
     """One model's pass through one step, which may hold several assets made together.
@@ -192,6 +196,10 @@ class Materialization:
         return dg.MaterializeResult(
             asset_key=asset, metadata=dict(metadata), check_results=list(checks), data_version=dg.DataVersion(version)
         )
+
+    def figure(self, name: str, draw: Callable[[], dg.MetadataValue]) -> dict[str, dg.MetadataValue]:
+        """A picture for Dagster's pages; none in a run that asks to go without (`NO_FIGURES`)."""
+        return {} if NO_FIGURES in self.context.run.tags else {name: draw()}
 
     def table_path(self, table: str) -> dg.MetadataValue:
         """Where the rows of a table lie."""

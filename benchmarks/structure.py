@@ -19,13 +19,16 @@ last line one JSON object: ratios against the plain script, in wall time, beside
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +79,7 @@ def main() -> None:
     parser.add_argument("--no-depth", action="store_true", help="leave out the memory comparison of 2 and 12 layers")
     parser.add_argument("--folder", type=Path, help="keep the checkpoints here (default: a temporary folder)")
     options = parser.parse_args()
+    adopt_orphans()
     sizes = [sorted(map(int, part.split("x"))) for part in options.shapes.split(",")]
     hidden, mlp = sizes[0][0], sizes[-1][1]
     kv_heads = options.kv_heads or (DEFAULT.kv_heads if hidden == DEFAULT.hidden else hidden // HEAD)
@@ -189,7 +193,11 @@ def compare(base: Path, post: Path, data: Path, depth: str, device: str) -> dict
 
 
 def measure(command: list[str], folder: Path) -> dict[str, float]:
-    """Wall seconds, processor seconds of all its processes, and peak bytes of the largest one."""
+    """Wall seconds, processor seconds of all its processes, and peak bytes of the largest one.
+
+    Processes that outlive the one that started them (workers are forked by a process of their own) come here at its
+    end, so that their time counts as well.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     project = Path(__file__).resolve().parent.parent
     with open(folder / "output.txt", "wb") as output:
@@ -197,11 +205,30 @@ def measure(command: list[str], folder: Path) -> dict[str, float]:
         process = subprocess.Popen(command, cwd=project, stdout=output, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
+        used, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+        for left in orphans():
+            used, peak = used + left.ru_utime + left.ru_stime, max(peak, left.ru_maxrss)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{' '.join(command)[:200]} failed:\n{(folder / 'output.txt').read_text()[-2000:]}")
     # Of a process that waited for its children, the kernel reports the largest peak among all of them.
-    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss * 1024.0}
+    return {"wall": wall, "cpu": used, "peak": peak * 1024.0}
+
+
+def orphans() -> Iterator[resource.struct_rusage]:
+    """What the processes used that were left to this one, which must be their adopter, once they have ended."""
+    while True:
+        try:
+            yield os.wait4(-1, 0)[2]
+        except ChildProcessError:
+            return
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of those that its children leave behind (Linux)."""
+    if sys.platform == "linux":
+        set_child_subreaper = 36
+        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
 
 
 if __name__ == "__main__":

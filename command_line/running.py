@@ -88,7 +88,7 @@ def compare_pair(space: Workspace, registration: Registration, console: Console)
     base, post = (entry.id for entry in registration)
 
     def bring(shared: Mapping[str, Sequence[str] | None]) -> None:
-        outcome = materialize(space, [post], console, structural_assets(), shared, all_or_nothing=True)
+        outcome = materialize(space, [post], console, structural_assets(), shared, all_or_nothing=True, figures=False)
         if outcome.failed:
             raise RotoscaleError("; ".join(f"{model}: {reason}" for model, reason in outcome.failed.items()))
 
@@ -112,12 +112,14 @@ def materialize(
     assets: Sequence[str] | None = None,
     shared: Mapping[str, Sequence[str] | None] = MappingProxyType({}),
     all_or_nothing: bool = False,
+    figures: bool = True,
 ) -> Outcome:
     """Bring models up to date in the order given, each after its references, then what is about several models.
 
     `assets` narrows what is brought up to date to some assets of the models, and to those named in `shared` among the
     assets without partitions: of each the rows under these keys, or under all with None. A model that fails is reported
-    and the others go on. What is new is published; with `all_or_nothing` only where none failed.
+    and the others go on. What is new is published; with `all_or_nothing` only where none failed. With `figures` the
+    materializations get pictures for Dagster's pages.
     """
     from assets.freshness import is_waiting, pending
     from assets.groups import shared_assets
@@ -139,6 +141,7 @@ def materialize(
 
     if not work and space.published_is_current() and not any(map(waits, keys)):
         return outcome
+    space.prepare_workers(work)
     from assets.definitions import defs
     from assets.models.sensors import add_keys
     from assets.slots import watched
@@ -149,7 +152,7 @@ def materialize(
         for model in work:
             # Judged again: what came before may have changed what this one needs.
             waiting = pending(space, model, assets, read=not entries[model].hub)
-            failure = _execute(job, instance, waiting, model) if waiting else ""
+            failure = _execute(job, instance, waiting, model, figures=figures) if waiting else ""
             if failure:
                 outcome.failed[model] = failure
             else:
@@ -183,10 +186,12 @@ def _execute(
     assets: Sequence[str],
     model: str | None,
     only: Sequence[str] | None = None,
+    figures: bool = True,
 ) -> str:
     """Run some assets of one model, or rows of a shared one, in this process; the reason of the failure, or nothing."""
     import dagster as dg
 
+    from assets.materializing import NO_FIGURES
     from assets.materializing_shared import only_tag
     from assets.slots import process_tag
 
@@ -194,7 +199,7 @@ def _execute(
         instance=instance,
         partition_key=model,
         asset_selection=[dg.AssetKey(asset) for asset in assets],
-        tags=process_tag() | only_tag(only),
+        tags=process_tag() | only_tag(only) | ({} if figures else {NO_FIGURES: "true"}),
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )

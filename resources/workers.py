@@ -3,8 +3,10 @@
 There is one BLAS thread for each matrix, in a worker as in this process: two on a shared machine cost 1.3 to 5 times
 the processor time for little or no wall time, and the number of threads decides the order of sums, so that a run that
 was cut and resumed would differ in its last digits. The longest matrices come first. The number of workers is bounded
-by cores and by memory. They stay for the next batch, since starting one takes about two seconds, until `release` or the
-end of this process.
+by cores and by memory. They stay for the next batch until `release` or the end of this process.
+
+On Linux they are forked from one process that has loaded torch and what the work needs, which takes it about two
+seconds; `prepare` starts it ahead, so that it does so while this process is still busy with imports of its own.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import atexit
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from typing import Any, TypeVar
 
 from resources.staged import each
@@ -30,7 +33,13 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _WORTH_WORKERS = 2e10
-"""Work (sum of m n min(m, n)) from which starting processes, about two seconds each, pays."""
+"""Work (sum of m n min(m, n)) from which starting processes pays."""
+
+_WORTH_BYTES = 64 << 20
+"""Size of a model's files from which its matrices are certain to be that much work."""
+
+_LOADED = ["scipy.linalg", "torch", "resources.decomposing", "resources.pairs", "rotoscale.measure"]
+"""What workers need and is slow to load."""
 
 _COPIES = 6
 """Float64 copies of the largest matrix that one worker may hold at its peak."""
@@ -108,6 +117,23 @@ def run(
     return results
 
 
+def prepare(bytes_of_weights: int) -> None:
+    """Start loading what worker processes need, if weights of this size will want them; returns at once."""
+    if bytes_of_weights >= _WORTH_BYTES and sys.platform == "linux":
+        _context()
+        with _environment(dict.fromkeys(_BLAS_THREADS, "1")), _without_interrupts():
+            forkserver.ensure_running()
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """How workers are started: elsewhere than on Linux, forking is not safe once system libraries are loaded."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_LOADED)
+    return context
+
+
 _kept: list[tuple[int, ProcessPoolExecutor]] = []
 """The pool of this process and its number of workers, or nothing."""
 
@@ -116,7 +142,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     """Worker processes from the last batch if there are as many, otherwise new ones."""
     if not _kept or _kept[0][0] != workers:
         release()
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
+        pool = ProcessPoolExecutor(workers, _context(), initializer=_begin, initargs=(dict(os.environ),))
         _kept.append((workers, pool))
     return _kept[0][1]
 
@@ -131,9 +157,11 @@ def release() -> None:
 atexit.register(release)
 
 
-def _begin() -> None:
-    """What a worker does first: it ends with its parent, however that ends, and has one thread."""
+def _begin(environment: dict[str, str]) -> None:
+    """What a worker does first: it ends with its parent, however that ends, has its environment, and one thread."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.clear()
+    os.environ.update(environment)
     import torch
 
     torch.set_num_threads(1)

@@ -135,6 +135,13 @@ class Workspace:
             report=lambda done, total: progress.report(label, done, total),
         )
 
+    def prepare_workers(self, model_ids: Iterable[str]) -> None:
+        """Start loading what worker processes need, where one of these models is on disk and large enough for them."""
+        if self.settings.device == "cpu" and self.settings.workers > 1:
+            folders = [entry.path for entry in map(self.registry.model, model_ids) if entry.path]
+            sizes = [sum(file.stat().st_size for file in folder.glob("*.safetensors")) for folder in folders]
+            workers.prepare(max(sizes, default=0))
+
     def facts(self, model_id: str) -> dict[str, Any]:
         """The model's row of `models`.
 

@@ -83,7 +83,7 @@ def _scale(run: Materialization, rows: dict[str, Rows]) -> dg.MaterializeResult:
             "dagster/row_count": len(scale),
             **scalars.scale(scale, run.base),
             "by_matrix": plots.table(scale, ["alpha_median", "ratio_cv", "unexplained"], "alpha_median"),
-            "ratio_spectrum": plots.image(plots.ratio_spectra(scale)),
+            **run.figure("ratio_spectrum", lambda: plots.image(plots.ratio_spectra(scale))),
             "rows": run.table_path("scale_statistics"),
             "dashboard": dashboard_link("scale", run.model),
         },
@@ -98,7 +98,10 @@ def _rotation(run: Materialization, rows: dict[str, Rows]) -> dg.MaterializeResu
             "dagster/row_count": len(rotation),
             **scalars.rotation(rotation, run.base),
             "by_matrix": plots.table(rotation, ["relative_change", "nf", "nf_over_null", "leak"], "nf_over_null"),
-            "nf_over_null": plots.image(plots.by_layer(rotation, "nf_over_null", "NF over its null", line=1.0)),
+            **run.figure(
+                "nf_over_null",
+                lambda: plots.image(plots.by_layer(rotation, "nf_over_null", "NF over its null", line=1.0)),
+            ),
             "rows": run.table_path("rotation_statistics"),
             "dashboard": dashboard_link("rotation", run.model),
         },
@@ -114,7 +117,9 @@ def _agreement(run: Materialization, rows: dict[str, Rows]) -> dg.MaterializeRes
             "depth": ", ".join(sorted({row["depth"] for row in found})),
             **scalars.agreement(found, run.base),
             "by_matrix": plots.table(found, ["tau", "q_together", "share_scale", "share_shared", "share_apart"], "tau"),
-            "tau": plots.image(plots.by_layer(found, "tau", "left-right agreement tau", line=0.0)),
+            **run.figure(
+                "tau", lambda: plots.image(plots.by_layer(found, "tau", "left-right agreement tau", line=0.0))
+            ),
             "rows": run.table_path("agreement"),
             "dashboard": dashboard_link("rotation", run.model),
         },

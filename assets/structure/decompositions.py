@@ -38,7 +38,7 @@ def decompositions(context: dg.AssetExecutionContext, workspace: WorkspaceResour
             "by_matrix": plots.table(rows, ["stable_rank", "effective_rank", "spectral_norm", "seconds"]),
             "full_svd": sum(row["kernel"] in ("full-svd", "svd-values") for row in rows),
             "values_alone": sum(row["residual"] is None for row in rows),
-            "spectra": plots.image(plots.spectra(rows)),
+            **run.figure("spectra", lambda: plots.image(plots.spectra(rows))),
             "rows": run.table_path("decompositions"),
         },
     )

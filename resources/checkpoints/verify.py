@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
+_READERS = 2
+"""Threads that hash, each with a few megabytes of a file."""
+
 
 def verify_tensors(
     structure: Structure,
@@ -105,7 +108,14 @@ class _Pass:
 def content_hash(inventory: Inventory, adapter: Adapter | None) -> str:
     """sha256 over the sorted (name, dtype, shape, sha256 of bytes) of all tensors; with an adapter, of both."""
     inventories = [inventory, *([adapter.inventory] if adapter else [])]
-    return _identity([_hash_inventory(tensors, lambda entry: scan(entry)[0]) for tensors in inventories], adapter)
+    with ThreadPoolExecutor(_READERS) as pool:
+        return _identity([_hash_in_threads(tensors, pool) for tensors in inventories], adapter)
+
+
+def _hash_in_threads(inventory: Inventory, pool: Executor) -> str:
+    entries = inventory.tensors.values()
+    found = dict(zip(inventory.tensors, pool.map(lambda entry: scan(entry)[0], entries), strict=True))
+    return _hash_inventory(inventory, lambda entry: found[entry.name])
 
 
 def _hash_inventory(inventory: Inventory, hash_of: Callable[[TensorEntry], str]) -> str:

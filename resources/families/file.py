@@ -57,6 +57,18 @@ def plain(value: Any) -> Any:
     return value.value if isinstance(value, Number) else None if isinstance(value, Nothing) else value
 
 
+def read_file(file: Path) -> bytes:
+    """The bytes of a family file. Raises FamilyFileError when it cannot be read or is no such file by its size."""
+    try:
+        with open(file, "rb") as stream:
+            raw = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise FamilyFileError(file, None, f"cannot be read ({error.strerror or error}).") from None
+    if len(raw) > MAX_FILE_BYTES:
+        raise FamilyFileError(file, None, f"larger than {MAX_FILE_BYTES:,} bytes; split the family into several files.")
+    return raw
+
+
 class _Loader(yaml.SafeLoader):
     """Composes nodes only; refuses aliases, a few lines of which can blow up, and nesting that exhausts the stack."""
 
@@ -80,14 +92,13 @@ class FamilyFile:
     """The values of one family file and their places.
 
     `values` are mappings, lists, texts, booleans, `Number` and `Nothing`; `lines` says where each key or list item
-    stands. Raises FamilyFileError when the file cannot be read or is no YAML of this simple kind.
+    stands. Raises FamilyFileError when `raw`, the file's bytes, is no YAML of this simple kind.
     """
 
-    def __init__(self, file: Path):
+    def __init__(self, file: Path, raw: bytes):
         self.file = file
         self.lines: dict[Where, int] = {}
         self._nodes: dict[Where, yaml.Node] = {}
-        raw = self._bytes()
         self.is_ours = raw.startswith(WRITTEN_BY_US.encode())
         try:
             self._loader = _Loader(raw.decode("utf-8-sig"))
@@ -147,17 +158,6 @@ class FamilyFile:
         if node.tag.endswith(":bool") and any("string" in part.get("type", ()) for part in parts):
             message += " Put it in quotes if it is meant as text."
         return self.error(where, message, node.start_mark.line + 1)
-
-    def _bytes(self) -> bytes:
-        try:
-            with open(self.file, "rb") as stream:
-                raw = stream.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            raise FamilyFileError(self.file, None, f"cannot be read ({error.strerror or error}).") from None
-        if len(raw) > MAX_FILE_BYTES:
-            message = f"larger than {MAX_FILE_BYTES:,} bytes; split the family into several files."
-            raise FamilyFileError(self.file, None, message)
-        return raw
 
     def _value(self, node: yaml.Node, where: Where) -> Any:
         """Return the value of a node and note where it stands."""

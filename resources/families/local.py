@@ -13,7 +13,7 @@ import yaml
 
 from resources.atomic import write_text
 from resources.families.entries import Family, ModelEntry
-from resources.families.file import WRITTEN_BY_US, FamilyFile, FamilyFileError
+from resources.families.file import WRITTEN_BY_US, FamilyFileError, read_file
 from resources.families.registry import Registry, load_family, load_registry
 from resources.families.source import find_source
 
@@ -130,7 +130,7 @@ def _entries(registry: Registry, base: str, post: str) -> tuple[str, str, list[d
 
 def _is_ours(file: Path, folder: Path) -> bool:
     """Tell whether `register_local` wrote the file: only then may it be rewritten, which loses comments."""
-    return file.parent == folder and FamilyFile(file).is_ours
+    return file.parent == folder and read_file(file).startswith(WRITTEN_BY_US.encode())
 
 
 def _add_models(folder: Path, base_id: str, new: list[dict[str, str]]) -> None:

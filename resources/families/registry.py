@@ -7,12 +7,13 @@ import graphlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from resources.families.entries import Family, ModelEntry, family_schema
-from resources.families.file import FamilyFile, meant
+from resources.families.file import FamilyFile, meant, read_file
 from rotoscale.errors import RotoscaleError
 
 RELEASES = "releases"
@@ -102,13 +103,19 @@ def load_family(file: Path) -> Family:
 
 
 def _load(file: Path) -> tuple[Family, FamilyFile]:
-    source = FamilyFile(file)
+    return _parsed(Path(os.path.abspath(file)), read_file(file))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(file: Path, raw: bytes) -> tuple[Family, FamilyFile]:
+    """The family in these bytes. Kept, because one command asks for the registry many times and PyYAML is slow."""
+    source = FamilyFile(file, raw)
     values = source.values
     if source.is_ours and isinstance(values, dict):
         values = {**values, "automatic": False}  # a one-off comparison runs only when named
     name = values.get("family") if isinstance(values, dict) else None
     try:
-        family = Family.model_validate(values, context={"family": name, "file": Path(os.path.abspath(file))})
+        family = Family.model_validate(values, context={"family": name, "file": file})
     except ValidationError as error:
         raise source.explained(error, family_schema()) from None
     return family, source

@@ -43,12 +43,16 @@ def coin_p(count: int, n: int) -> float:
 
 def share_power(n: int, share: float = 0.75) -> float:
     """Chance that the score interval of a share of n lies above one half, if the share is truly `share`."""
-    from scipy.special import bdtrc
-
     from rotoscale.intervals import wilson
 
     enough = [count for count in range(n + 1) if wilson(count, n).low > 0.5] if n else []
-    return float(bdtrc(min(enough) - 1, n, share)) if enough else 0.0
+    # Term by term, since scipy.special takes half a second to load.
+    return math.fsum(math.exp(_log_binomial(n, count, share)) for count in enough)
+
+
+def _log_binomial(n: int, count: int, share: float) -> float:
+    ways = math.lgamma(n + 1) - math.lgamma(count + 1) - math.lgamma(n - count + 1)
+    return ways + count * math.log(share) + (n - count) * math.log1p(-share)
 
 
 def p_above(differences: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from resources.workers import Work, WorkerError, run
+from resources.workers import Work, WorkerError, prepare, release, run
 from rotoscale.errors import MatrixError
 
 LARGE = Work(4000, 4000)
@@ -46,6 +46,20 @@ def test_large_work_goes_to_workers_with_one_blas_thread_each() -> None:
     assert [r[:2] for r in results] == [(6, "1"), (2, "1")]
     assert os.getpid() not in {r[2] for r in results}
     assert os.environ.get("OMP_NUM_THREADS") == before
+
+
+def environment_of(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+def test_workers_have_the_environment_in_which_they_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(1 << 40)  # the process that they are forked from has the environment of now
+    for value in ("first", "second"):
+        release()
+        monkeypatch.setenv("ROTOSCALE_ARCHITECTURES", value)
+        names = ["ROTOSCALE_ARCHITECTURES"] * 2
+        found = run(environment_of, names, [LARGE] * 2, workers=2, memory_bytes=1e12, report=quiet)
+        assert found == [value] * 2
 
 
 def test_memory_bounds_the_number_of_workers() -> None:

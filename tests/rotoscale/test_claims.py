@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from rotoscale.claims import CLAIMS, NOT_TESTED, REFUTED, SUPPORTED, UNDECIDED, Evidence, Verdict
-from rotoscale.claims.arithmetic import median_interval
+from rotoscale.claims.arithmetic import median_interval, share_power
+from rotoscale.intervals import wilson
 
 MODEL, BASE, FAMILY = "m", "b", "f"
 Rows = list[dict[str, Any]]
@@ -406,3 +408,10 @@ def test_the_rules_load_without_heavy_libraries() -> None:
     program = "import rotoscale.claims, sys; print([m for m in ('torch', 'numpy', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("n", [0, 3, 6, 28, 500, 3000])
+def test_the_power_of_a_share_is_the_binomial_tail(n: int) -> None:
+    enough = [count for count in range(n + 1) if wilson(count, n).low > 0.5] if n else []
+    expected = stats.binom.sf(min(enough) - 1, n, 0.75) if enough else 0.0
+    assert share_power(n) == pytest.approx(expected, rel=1e-9)
