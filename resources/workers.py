@@ -120,7 +120,7 @@ def run(
 def prepare(bytes_of_weights: int) -> None:
     """Start loading what worker processes need, if weights of this size will want them; returns at once."""
     if bytes_of_weights >= _WORTH_BYTES and sys.platform == "linux":
-        _context()
+        _context()  # says what is to be loaded
         with _environment(dict.fromkeys(_BLAS_THREADS, "1")), _without_interrupts():
             forkserver.ensure_running()
 
