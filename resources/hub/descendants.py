@@ -109,7 +109,8 @@ def _pages(asked: dict[str, Any]) -> Iterator[Page]:
 
     install()
     headers = build_hf_headers(library_name="rotoscale")
-    address, params = f"{constants.ENDPOINT}/api/models", asked
+    address = f"{constants.ENDPOINT}/api/models"
+    params: dict[str, Any] | None = asked
     while address:
         answer = http_backoff("GET", address, params=params, headers=headers)
         hf_raise_for_status(answer)
