@@ -15,7 +15,7 @@ import dagster as dg
 from dagster._core.definitions.events import AssetKeyPartitionKey
 
 from assets.freshness import is_waiting, pending
-from assets.groups import SETTINGS_GROUP, model_assets, open_workspace, shared_assets
+from assets.groups import model_assets, open_workspace, shared_assets
 from assets.publishing import is_published
 from assets.trying import held
 from resources.settings import load_settings
@@ -126,20 +126,19 @@ def _wait_is_over(tick: datetime) -> Set[str]:
         return set()
 
 
-_SETTINGS = dg.AssetSelection.groups(SETTINGS_GROUP, include_sources=True)
-"""What the sensor observes is no asset to wait for: the rule of `freshness` has judged it already."""
-
-
 def fill_out_of_date() -> dg.AutomationCondition:
     """For assets with a partition per model: fill what is out of date, once what it needs is there or on its way.
 
-    What failed is not tried again by itself, but for a model that the Hub wanted to be asked for later.
+    What failed is not tried again by itself, but for a model that the Hub wanted to be asked for later. What is there
+    is judged by the rows, and not by Dagster's books: a process that is killed between writing rows and saying so
+    leaves rows that nothing makes again, and what needs them would wait for the saying for ever.
     """
+    not_there = OutOfDate() & ~dg.AutomationCondition.will_be_requested()
     return (
         OutOfDate()
         & ~dg.AutomationCondition.in_progress()
         & (~dg.AutomationCondition.execution_failed() | WaitIsOver())
-        & ~dg.AutomationCondition.any_deps_missing().ignore(_SETTINGS)
+        & ~dg.AutomationCondition.any_deps_match(not_there)
         & ~dg.AutomationCondition.any_deps_in_progress()
     )
 

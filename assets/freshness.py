@@ -8,6 +8,7 @@ Content counts, not file times: a copied or touched checkpoint recomputes nothin
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Any
 
 from assets.groups import Asset, SharedAsset, model_assets, tables_of
 from resources.families import ModelEntry
@@ -57,9 +58,9 @@ def pending(space: Workspace, model_id: str, assets: Iterable[str] | None = None
     return [name for name in wanted if not is_current(space, entry, model_assets()[name], read=read)]
 
 
-def shared_fingerprint(space: Workspace, asset: SharedAsset, key: str) -> str:
-    """What the rows of one key of a shared asset would be made from now."""
-    return fingerprint(asset.name, asset.version, key, asset.inputs(space, key))
+def shared_fingerprint(space: Workspace, asset: SharedAsset, key: str, subject: Any) -> str:
+    """What the rows of one subject of a shared asset, stored under `key`, would be made from now."""
+    return fingerprint(asset.name, asset.version, key, asset.inputs(space, subject))
 
 
 def pending_keys(space: Workspace, asset: SharedAsset, only: Collection[str] | None = None) -> list[str]:
@@ -68,11 +69,11 @@ def pending_keys(space: Workspace, asset: SharedAsset, only: Collection[str] | N
     One that cannot be judged yet is left out.
     """
     waiting = []
-    for key in asset.keys(space):
+    for key, subject in asset.subjects(space).items():
         if only is not None and key not in only:
             continue
         try:
-            wanted = shared_fingerprint(space, asset, key)
+            wanted = shared_fingerprint(space, asset, key, subject)
         except RotoscaleError:
             continue
         if any(space.tables.fingerprint(table, key) != wanted for table in tables_of(asset.name)):
@@ -82,7 +83,7 @@ def pending_keys(space: Workspace, asset: SharedAsset, only: Collection[str] | N
 
 def obsolete_keys(space: Workspace, asset: SharedAsset) -> list[str]:
     """Keys that have rows of a shared asset and should have none any more, such as models that are gone."""
-    wanted = set(asset.keys(space))
+    wanted = set(asset.subjects(space))
     return sorted({key for table in tables_of(asset.name) for key in space.tables.models(table)} - wanted)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import graphlib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -77,15 +77,20 @@ class SharedAsset:
     It stores rows under keys of its own and makes only those that are out of date, so that a later sibling never
     rewrites what is known of older models.
 
-    keys: what there should be rows for now, such as families or pairs.
-    inputs: what the rows of one key are made from, as plain values.
+    subjects: what there should be rows for now, such as families or pairs, by the keys that they are stored under.
+    inputs: what the rows of one subject are made from, as plain values.
     """
 
     name: str
     version: str
     after: tuple[str, ...]
-    keys: Callable[[Workspace], Sequence[str]]
-    inputs: Callable[[Workspace, str], Any]
+    subjects: Callable[[Workspace], Mapping[str, Any]]
+    inputs: Callable[[Workspace, Any], Any]
+
+
+def named(keys: Callable[[Workspace], Iterable[str]]) -> Callable[[Workspace], Mapping[str, str]]:
+    """Subjects that are nothing but their keys, such as names of families."""
+    return lambda space: {key: key for key in keys(space)}
 
 
 @dataclass(frozen=True)

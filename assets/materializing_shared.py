@@ -49,11 +49,16 @@ def shared_spec(name: str, group: str, text: str, *kinds: str) -> dg.AssetSpec:
 
 @dataclass
 class SharedMaterialization:
-    """One pass of a shared asset over the keys whose rows are out of date."""
+    """One pass of a shared asset over the keys whose rows are out of date.
+
+    subjects: what there should be rows for, by key, listed once for the whole pass.
+    pending: keys of those that are out of date.
+    """
 
     context: dg.AssetExecutionContext
     space: Workspace
     asset: SharedAsset
+    subjects: Mapping[str, Any]
     pending: list[str]
 
     def write(self, key: str, rows: Mapping[str, Sequence[Mapping[str, Any]]], made_from: str) -> None:
@@ -70,7 +75,7 @@ class SharedMaterialization:
 
     def fingerprint(self, key: str) -> str:
         """What the rows of a key are made from now."""
-        return shared_fingerprint(self.space, self.asset, key)
+        return shared_fingerprint(self.space, self.asset, key, self.subjects[key])
 
     def remove_others(self) -> list[str]:
         """Remove the rows of keys that there should be no rows for any more; returns them."""
@@ -104,6 +109,8 @@ def materializing_shared(
         with progress.logging_to(context.log.info):
             asset = shared_assets()[name]
             only = json.loads(context.run.tags.get(_ONLY_TAG, "null"))
-            yield SharedMaterialization(context, space, asset, pending_keys(space, asset, only))
+            subjects = asset.subjects(space)
+            pending = [key for key in pending_keys(space, asset, only) if key in subjects]
+            yield SharedMaterialization(context, space, asset, subjects, pending)
     except RotoscaleError as error:
         raise failure(error) from error

@@ -275,7 +275,7 @@ def held(data: Path) -> Iterator[str]:
                 yield f"run {slot.run_id} holds a slot of {pool}"
         ended = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
         for run in instance.get_runs():
-            if run.status not in ended:
+            if run.status not in (*ended, dg.DagsterRunStatus.QUEUED):  # what is queued waits for the next daemon
                 yield f"run {run.run_id} is {run.status.value} for ever"
 
 

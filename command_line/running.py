@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from resources.workspace import Workspace
 
 
+_ENDED_BARS = 8
+"""Bars of finished work that stay in sight: all are drawn anew at every step, and work on pairs has hundreds."""
+
+
 @dataclass
 class Outcome:
     """What became of a request: models brought up to date, models that were already, and failures with reasons."""
@@ -231,12 +235,20 @@ def bar(console: Console) -> Iterator[None]:
         TimeRemainingColumn(),
     )
     tasks: dict[str, TaskID] = {}
+    ended: dict[str, None] = {}
     with Progress(*columns, console=console) as shown:
 
         def listener(label: str, done: float, total: float) -> None:
             if label not in tasks:
                 tasks[label] = shown.add_task(label)
             shown.update(tasks[label], completed=done, total=total)
+            ended.pop(label, None)
+            if done >= total:
+                ended[label] = None
+                if len(ended) > _ENDED_BARS:
+                    oldest = next(iter(ended))
+                    del ended[oldest]
+                    shown.remove_task(tasks.pop(oldest))
 
         with progress.listening(listener):
             yield

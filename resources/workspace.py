@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -231,8 +231,16 @@ def file_signature(folders: Iterable[Path]) -> list[tuple[str, int, int]]:
 
 
 def hash_of_file(file: Path) -> str:
-    """SHA-256 of a small file; empty where there is none."""
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    """SHA-256 of a small file, read once in this process as long as it looks the same; empty where there is none."""
+    if not file.is_file():
+        return ""
+    facts = file.stat()
+    return _hash_of(file, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _hash_of(file: Path, *looks: int) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def content_of_folder(folder: Path | None) -> list[tuple[str, str]]:

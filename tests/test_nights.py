@@ -10,9 +10,9 @@ from benchmarks.night import Night
 
 
 def test_a_short_night_is_killed_and_finished(tmp_path: Path, checkpoints: Path) -> None:
-    summary = Night(tmp_path / "night", checkpoints, models=6, poison=2, tries=2).by_command()
+    summary = Night(tmp_path / "night", checkpoints, models=4, poison=1, tries=2).by_command()
     assert summary.problems == [], str(summary)
-    assert 0 < summary.done_before < 4
+    assert 0 < summary.done_before < 3
 
 
 @pytest.mark.slow

@@ -26,12 +26,14 @@ def findings(context: dg.AssetExecutionContext, workspace: WorkspaceResource) ->
     made = waiting = 0
     with materializing_shared(context, workspace, "findings") as run:
         gone = run.remove_others()
+        verdicts = shared_assets()["claims"]
+        judged = verdicts.subjects(run.space)
         for key in run.pending:
-            verdicts = shared_assets()["claims"]
-            judged = key in verdicts.keys(run.space)
-            if judged and run.space.tables.fingerprint("claims", key) != shared_fingerprint(run.space, verdicts, key):
-                waiting += 1
-                continue
+            if key in judged:
+                wanted = shared_fingerprint(run.space, verdicts, key, judged[key])
+                if run.space.tables.fingerprint("claims", key) != wanted:
+                    waiting += 1
+                    continue
             made_from = run.fingerprint(key)
             rows = findings_on_claims(run.space.tables.read("claims", key))
             rows += sentences_on_pair(run.space, key) + sentences_on_edits(run.space, key)

@@ -6,7 +6,7 @@ from typing import Any
 
 from assets.claims import evidence
 from assets.claims.tables import TABLES
-from assets.groups import Group, SharedAsset
+from assets.groups import Group, SharedAsset, named
 from resources.workspace import Workspace
 from rotoscale import versions
 
@@ -30,13 +30,13 @@ def _inputs_of_sentences(space: Workspace, key: str) -> Any:
 GROUP = Group(
     "claims",
     shared=(
-        SharedAsset("claims", versions.CLAIMS, after=READ, keys=evidence.keys, inputs=_inputs),
+        SharedAsset("claims", versions.CLAIMS, after=READ, subjects=named(evidence.keys), inputs=_inputs),
         # What verdicts are made from, so that both are out of date together; the sentences read the rows of `claims`.
         SharedAsset(
             "findings",
             versions.CLAIMS,
             after=("claims", "rotation_statistics", "tensor_changes", "evaluation_scores", "lineage"),
-            keys=evidence.keys_of_sentences,
+            subjects=named(evidence.keys_of_sentences),
             inputs=_inputs_of_sentences,
         ),
     ),

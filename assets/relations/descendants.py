@@ -4,7 +4,6 @@ import dagster as dg
 
 from assets.materializing import WorkspaceResource
 from assets.materializing_shared import materializing_shared, shared_spec
-from assets.relations.group import siblings
 from rotoscale.errors import RotoscaleError
 
 
@@ -27,7 +26,7 @@ def descendant_relations(context: dg.AssetExecutionContext, workspace: Workspace
         gone = run.remove_others()
         for key in run.pending:
             made_from = run.fingerprint(key)
-            pair = siblings(run.space)[key]
+            pair = run.subjects[key]
             try:
                 found = descendant_rows(run.space, pair.base.id, pair.a.id, pair.b.id, pair.later)
             except RotoscaleError as error:

@@ -12,20 +12,18 @@ from resources.lineage.tokens import TOKENIZER
 from resources.workspace import Workspace, content_of_folder, hash_of_file
 from rotoscale import versions
 
+Pair = tuple[ModelEntry, ModelEntry]
 
-def pairs(space: Workspace) -> dict[str, tuple[ModelEntry, ModelEntry]]:
+
+def pairs(space: Workspace) -> dict[str, Pair]:
     """Pairs of models of one family whose checkpoints were read, by the name that their rows are stored under."""
     ready = [entry for entry in space.registry.models.values() if space.status(entry.id) == "ready"]
     return {pair_key(a.id, b.id): (a, b) for a, b in pairs_of(ready)}
 
 
-def _keys(space: Workspace) -> list[str]:
-    return list(pairs(space))
-
-
-def _inputs(space: Workspace, key: str) -> Any:
+def _inputs(space: Workspace, pair: Pair) -> Any:
     """The weights of both models, what their tokens are, and the seed of ties."""
-    return [[_content(space, entry) for entry in pairs(space)[key]], space.settings.seed]
+    return [[_content(space, entry) for entry in pair], space.settings.seed]
 
 
 def _content(space: Workspace, entry: ModelEntry) -> tuple[str, ...]:
@@ -47,16 +45,18 @@ class Siblings:
 def siblings(space: Workspace) -> dict[str, Siblings]:
     """Pairs of descendants of one base that was read too, by the name that their rows are stored under."""
     found = {}
-    for key, (a, b) in pairs(space).items():
+    known = pairs(space)
+    ready = {entry.id for pair in known.values() for entry in pair}
+    for key, (a, b) in known.items():
         base = _origin(space, a)
-        if not a.role == b.role == "descendant" or base is not _origin(space, b) or space.status(base.id) != "ready":
+        if not a.role == b.role == "descendant" or base is not _origin(space, b) or base.id not in ready:
             continue
         first, second = (b, a) if b.id in a.all_references else (a, b)
         found[key] = Siblings(base, first, second, later=first.id in second.all_references)
     return found
 
 
-def lines(space: Workspace) -> dict[str, tuple[ModelEntry, ModelEntry]]:
+def lines(space: Workspace) -> dict[str, Pair]:
     """Pairs between which a straight line is scored: descendants of one base, and a base with each model set beside it.
 
     A line from the base to an unrelated model shows what a barrier is.
@@ -77,20 +77,19 @@ def _origin(space: Workspace, entry: ModelEntry) -> ModelEntry:
     return entry
 
 
-def _siblings_inputs(space: Workspace, key: str) -> Any:
+def _siblings_inputs(space: Workspace, found: Siblings) -> Any:
     """The weights of the three models, which of the two comes first, and the seed of sign flips."""
-    found = siblings(space)[key]
     content = [space.facts(entry.id)["content_hash"] for entry in (found.base, found.a, found.b)]
     return [content, found.a.id, found.later, space.settings.seed]
 
 
-def _lines_inputs(space: Workspace, key: str) -> Any:
+def _lines_inputs(space: Workspace, pair: Pair) -> Any:
     """The weights of both ends, and the documents that the line is scored on."""
     from resources.evaluation.harness import Harness
     from resources.evaluation.subjects import model_dtype
     from resources.relations.lines import documents_of
 
-    a, b = lines(space)[key]
+    a, b = pair
     evaluation = space.registry.families[a.family].evaluation
     tasks = [evaluation.tasks, content_of_folder(evaluation.include_path), documents_of(space, a.id)]
     content = [[entry.id, space.facts(entry.id)["content_hash"]] for entry in (a, b)]
@@ -100,19 +99,19 @@ def _lines_inputs(space: Workspace, key: str) -> Any:
 GROUP = Group(
     "relations",
     shared=(
-        SharedAsset("lineage", versions.LINEAGE, after=("checkpoints",), keys=_keys, inputs=_inputs),
+        SharedAsset("lineage", versions.LINEAGE, after=("checkpoints",), subjects=pairs, inputs=_inputs),
         SharedAsset(
             "descendant_relations",
             versions.TWO_CHANGES,
             after=("checkpoints",),
-            keys=lambda space: list(siblings(space)),
+            subjects=siblings,
             inputs=_siblings_inputs,
         ),
         SharedAsset(
             "straight_lines",
             versions.STRAIGHT_LINES,
             after=("checkpoints",),
-            keys=lambda space: list(lines(space)),
+            subjects=lines,
             inputs=_lines_inputs,
         ),
     ),

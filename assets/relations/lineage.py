@@ -4,7 +4,6 @@ import dagster as dg
 
 from assets.materializing import WorkspaceResource
 from assets.materializing_shared import materializing_shared, shared_spec
-from assets.relations.group import pairs
 
 
 @dg.multi_asset(
@@ -21,7 +20,7 @@ def lineage(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> 
         gone = run.remove_others()
         for key in run.pending:
             made_from = run.fingerprint(key)
-            row = lineage_row(run.space, *pairs(run.space)[key])
+            row = lineage_row(run.space, *run.subjects[key])
             run.write(key, {"lineage": [row]}, made_from)
             found[row["verdict"]] = found.get(row["verdict"], 0) + 1
     return run.result({"tested": len(run.pending), "removed": len(gone), **found})

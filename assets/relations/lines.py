@@ -4,7 +4,6 @@ import dagster as dg
 
 from assets.materializing import WorkspaceResource
 from assets.materializing_shared import materializing_shared, shared_spec
-from assets.relations.group import lines
 from rotoscale.errors import RotoscaleError
 
 
@@ -29,7 +28,7 @@ def straight_lines(context: dg.AssetExecutionContext, workspace: WorkspaceResour
         workers.release()
         for key in run.pending:
             made_from = run.fingerprint(key)
-            a, b = lines(run.space)[key]
+            a, b = run.subjects[key]
             try:
                 tables, reason = line_rows(run.space, a, b)
             except RotoscaleError as error:

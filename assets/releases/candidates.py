@@ -25,7 +25,7 @@ def release_candidates(context: dg.AssetExecutionContext, workspace: WorkspaceRe
     registered: list[str] = []
     messages: list[str] = []
     with materializing_shared(context, workspace, "release_candidates") as run:
-        families = run.asset.keys(run.space)
+        families = list(run.subjects)
         until = releases.held_until(run.space, families)
         for family in families:
             passed = releases.one_pass(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from assets.groups import Group, SharedAsset
+from assets.groups import Group, SharedAsset, named
 from assets.releases.tables import TABLES
 from resources import releases
 from resources.workspace import Workspace
@@ -24,6 +24,6 @@ def _inputs(space: Workspace, family: str) -> Any:
 GROUP = Group(
     "releases",
     # After no other asset: what it reads of them, the state of its own releases, may lag behind for a while.
-    shared=(SharedAsset("release_candidates", versions.RELEASES, after=(), keys=_keys, inputs=_inputs),),
+    shared=(SharedAsset("release_candidates", versions.RELEASES, after=(), subjects=named(_keys), inputs=_inputs),),
     tables=TABLES,
 )

@@ -60,8 +60,10 @@ TABLES = (
         relation VARCHAR finetune, adapter, merge, quantized; changes: what was modified lately; folder.
         polled_at TIMESTAMPTZ When it was last asked.
         succeeded_at TIMESTAMPTZ When it last answered as far as it was asked.
-        full_at TIMESTAMPTZ When it was last listed to its end.
+        full_at TIMESTAMPTZ When the last listing that came to the end of everything began.
+        full_since TIMESTAMPTZ When a listing to the end began that is not finished; null: there is none.
         full_from TIMESTAMPTZ Oldest creation date that an unfinished listing to the end has come to; null: finished.
+        full_cursor VARCHAR Where the Hub is to go on with an unfinished listing; null: from the newest.
         listed INTEGER Entries of the last listing.
         message VARCHAR What went wrong, or was left unfinished; empty: nothing.
         retry_at TIMESTAMPTZ Before this time it is not asked again, as the Hub wants it.

@@ -40,7 +40,7 @@ def releases(families: tuple[str, ...], poll: bool, every: bool) -> None:
         if failure:
             raise RotoscaleError(failure)
         space.refresh()
-    known = list(shared_assets()["release_candidates"].keys(space))
+    known = list(shared_assets()["release_candidates"].subjects(space))
     for family in families:
         if family not in known:
             watched = f"These do: {', '.join(known)}." if known else "None does; docs/releases.md says how."

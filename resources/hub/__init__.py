@@ -21,6 +21,7 @@ HF_HUB_OFFLINE=1 to stay off the network, HF_ENDPOINT for a mirror.
 
 from resources.hub.budget import Trimmed, trim
 from resources.hub.errors import (
+    HubCursorError,
     HubDamagedError,
     HubDiskError,
     HubError,
@@ -39,6 +40,7 @@ from resources.hub.snapshot import Snapshot, resolve
 __all__ = [
     "REPO_ID_PATTERN",
     "REVISION_PATTERN",
+    "HubCursorError",
     "HubDamagedError",
     "HubDiskError",
     "HubError",

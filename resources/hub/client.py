@@ -6,7 +6,9 @@ tries; a longer one is HubLimitError at once, which says until when. Silence, of
 ends after `SILENCE` seconds; the client then resumes a file a few times.
 
 Both are hooks on the client's own HTTP session, so that they hold for every call and for every tool in this process.
-They do not hold for files that `hf_xet` fetches, which has connections of its own (HF_HUB_DISABLE_XET=1 avoids it).
+Files in the Hub's Xet storage come through that session too: `hf_xet`, which has connections of its own that nothing
+here bounds, is used only where HF_HUB_DISABLE_XET=0 asks for it. A download at night that hangs for good costs more
+than one that is slower.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import datetime
 import email.utils
 import functools
 import math
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -45,8 +48,8 @@ def api() -> HfApi:
 
 @functools.cache
 def install() -> None:
-    """Give the client's session our hooks, once per process."""
-    from huggingface_hub import set_client_factory
+    """Give the client's session our hooks, and all files to it, once per process."""
+    from huggingface_hub import constants, set_client_factory
     from huggingface_hub.utils._http import default_client_factory
 
     patience = load_settings().hub_patience
@@ -73,6 +76,8 @@ def install() -> None:
         return session
 
     set_client_factory(factory)
+    if "HF_HUB_DISABLE_XET" not in os.environ:
+        constants.HF_HUB_DISABLE_XET = True
 
 
 def patiently(call: Callable[[], Answer]) -> Answer:

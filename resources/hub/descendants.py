@@ -1,7 +1,8 @@
 """What the Hub lists as descendants of a repository, newest first, and what it says of one repository now.
 
-The relations are the Hub's own and sometimes wrong: nothing here is believed beyond what it is, a listing. Pages
-cannot be resumed; what came before an error was yielded already.
+The relations are the Hub's own and sometimes wrong: nothing here is believed beyond what it is, a listing. A listing
+comes page by page, each with the Hub's cursor of the next one, which states the last entry and not a number of
+entries: it holds when others have come meanwhile, so that a listing that ended early goes on from it later.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 from resources.hub.client import api, install, patiently
-from resources.hub.errors import HubError, HubInterruptedError, HubOfflineError, explained
+from resources.hub.errors import HubCursorError, HubError, HubInterruptedError, HubOfflineError, explained
 from resources.hub.listing import ask, wanted
 from resources.hub.names import COMMIT, check_names
 
@@ -24,6 +26,9 @@ _EXPAND = (
     "author", "config", "createdAt", "disabled", "downloads", "gated", "lastModified", "likes", "safetensors", "sha",
     "tags",
 )  # fmt: skip
+NEWEST, CHANGED = "createdAt", "lastModified"
+"""By what a listing is sorted, in the Hub's words."""
+
 _CONFIGS = ("config.json", "adapter_config.json")
 _LARGEST_CONFIG = 8 * 2**20
 
@@ -59,23 +64,67 @@ class Files:
     weight_bytes: int
 
 
-def descendants(repo_id: str, relation: str, *, sort: str = "created_at") -> Iterator[Listed]:
+@dataclass(frozen=True)
+class Page:
+    """One page of a listing, and the Hub's cursor of the next one; empty on the last."""
+
+    listed: tuple[Listed, ...]
+    cursor: str
+
+
+def descendants(repo_id: str, relation: str, *, sort: str = NEWEST, cursor: str = "") -> Iterator[Page]:
     """The repositories that the Hub lists as descending from one by a relation (empty: any), newest first.
 
-    Raises a HubError where the listing ends early: HubLimitError with the time to go on, HubOfflineError when the Hub
-    could not be reached at all, HubInterruptedError when a page failed although it was tried several times.
+    Args:
+        repo_id: `org/name`.
+        relation: finetune, adapter, merge or quantized.
+        sort: `NEWEST`, by when they were made, or `CHANGED`, by when they were last changed.
+        cursor: of the page to go on with, from an earlier listing; empty for the first.
+
+    Raises a HubError where the listing ends early: HubCursorError when the Hub does not know the cursor, HubLimitError
+    with the time to go on, HubOfflineError when the Hub could not be reached at all, HubInterruptedError when a page
+    failed although it was tried several times.
     """
     check_names(repo_id)
-    listed = 0
+    name = f"base_model:{relation}:{repo_id}" if relation else f"base_model:{repo_id}"
+    asked = {"filter": name, "sort": sort, "expand": list(_EXPAND), **({"cursor": cursor} if cursor else {})}
+    pages = 0
     try:
-        name = f"base_model:{relation}:{repo_id}" if relation else f"base_model:{repo_id}"
-        for info in api().list_models(filter=name, sort=sort, expand=list(_EXPAND)):  # type: ignore[arg-type]
-            listed += 1
-            if (found := _listed(info)) is not None:
-                yield found
+        for page in _pages(asked):
+            pages += 1
+            yield page
     except Exception as error:
-        broken = HubInterruptedError if listed else HubOfflineError
+        if cursor and not pages and 400 <= _status(error) < 500 and _status(error) not in (401, 403, 429):
+            raise HubCursorError(f"The Hub does not go on with an earlier listing of {repo_id}.") from error
+        # Whoever goes on with a listing has reached the Hub before.
+        broken = HubInterruptedError if pages or cursor else HubOfflineError
         raise explained(error, repo_id, "main", broken) from error
+
+
+def _pages(asked: dict[str, Any]) -> Iterator[Page]:
+    """Every page from the one that is asked for. The client's own listing gives no cursors."""
+    from huggingface_hub import constants
+    from huggingface_hub.hf_api import ModelInfo
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
+
+    install()
+    headers = build_hf_headers(library_name="rotoscale")
+    address = f"{constants.ENDPOINT}/api/models"
+    params: dict[str, Any] | None = asked
+    while address:
+        answer = http_backoff("GET", address, params=params, headers=headers)
+        hf_raise_for_status(answer)
+        found = (_listed(ModelInfo(**{"siblings": None, **item})) for item in answer.json())
+        address, params = answer.links.get("next", {}).get("url", ""), None  # the link has all that was asked
+        cursor = parse_qs(urlsplit(address).query).get("cursor", [""])[0]
+        yield Page(tuple(one for one in found if one is not None), cursor)
+
+
+def _status(error: Exception) -> int:
+    """The HTTP status of an answer that was an error; 0 of any other error."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return error.response.status_code if isinstance(error, HfHubHTTPError) else 0
 
 
 def look(repo_id: str) -> Listed:

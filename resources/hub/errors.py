@@ -50,6 +50,10 @@ class HubInterruptedError(HubError):
     passes = True
 
 
+class HubCursorError(HubError):
+    """The Hub does not know the place at which a listing is to go on."""
+
+
 class HubLimitError(HubError):
     """The Hub asks to wait for longer than a run waits; `until` is when to ask again, in UTC."""
 

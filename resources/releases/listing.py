@@ -2,8 +2,8 @@
 
 Each listing is newest first. An ordinary one goes 48 hours further back than the last that succeeded, because weights
 and relations can come later than the repository; once a week everything is listed, because a private repository that
-is made public is as old as it always was. A listing that breaks off is kept as far as it came, and the next poll
-lists again from the start: pages cannot be resumed.
+is made public is as old as it always was. A listing that breaks off is kept as far as it came; one of everything goes
+on there at the next poll, after what is new.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from resources.families import Family
-from resources.hub import HubError, HubLimitError, HubOfflineError
-from resources.hub.descendants import Listed, descendants, look
+from resources.hub import HubCursorError, HubError, HubLimitError, HubOfflineError
+from resources.hub.descendants import CHANGED, Listed, descendants, look
 from resources.releases.book import HUB, LEFT, NEW, NOT_LOOKED_INTO, REGISTERED, REVISION, TAKEN, WAITING, Book, Row
 from resources.releases.filters import quantized_by
 from resources.releases.looking import torch_name
@@ -64,25 +65,50 @@ class Listing:
         self._note(dataclasses.replace(found, model=repository), BASE, repository, base)
 
     def _list(self, repository: str, base: str, relation: str) -> None:
+        """What descends by one relation: what is new, and once a week everything."""
         poll = self.book.poll(repository, relation)
         full_at, succeeded_at = poll.get("full_at"), poll.get("succeeded_at")
-        full = full_at is None or self.at - full_at >= FULL_EVERY
-        horizon = None if full or succeeded_at is None else succeeded_at - OVERLAP
-        listed, oldest = 0, None
+        unfinished = poll.get("full_since") if poll.get("full_cursor") else None
+        everything = bool(unfinished) or full_at is None or self.at - full_at >= FULL_EVERY
+        if everything:
+            poll["full_since"] = unfinished or self.at
+        new_since = unfinished if everything else succeeded_at
+        listed = 0
         try:
-            for found in descendants(repository, relation):
-                if horizon and found.created_at and found.created_at < horizon:
-                    break
-                listed, oldest = listed + 1, found.created_at or oldest
-                self._note(found, relation, repository, base)
+            if new_since:
+                for found in self._newer(repository, relation, new_since - OVERLAP):
+                    listed += 1
+                    self._note(found, relation, repository, base)
+            if everything:
+                for found in self._everything(repository, relation, poll):
+                    listed += 1
+                    self._note(found, relation, repository, base)
         except HubError as error:
-            if full:
-                poll["full_from"] = oldest
             self._failed(poll, error, listed)
             return
-        if full:
-            poll.update(full_at=self.at, full_from=None)
         self._succeeded(poll, listed)
+
+    def _newer(self, repository: str, relation: str, horizon: datetime.datetime) -> Iterator[Listed]:
+        """What was made since."""
+        for page in descendants(repository, relation):
+            for found in page.listed:
+                if found.created_at and found.created_at < horizon:
+                    return
+                yield found
+
+    def _everything(self, repository: str, relation: str, poll: Row) -> Iterator[Listed]:
+        """All there is, from where an unfinished listing broke off; the poll says how far it has come."""
+        try:
+            for page in descendants(repository, relation, cursor=poll.get("full_cursor") or ""):
+                yield from page.listed
+                dates = [found.created_at for found in page.listed if found.created_at]
+                poll["full_from"] = dates[-1] if dates else poll.get("full_from")
+                poll["full_cursor"] = page.cursor or None
+        except HubCursorError:
+            poll.update(full_since=self.at, full_from=None, full_cursor=None)
+            yield from self._everything(repository, relation, poll)
+            return
+        poll.update(full_at=poll["full_since"], full_since=None, full_from=None, full_cursor=None)
 
     def _changes(self, repository: str, base: str) -> None:
         """What was modified lately, however old it is: further commits, and weights that came late."""
@@ -91,7 +117,7 @@ class Listing:
         try:
             if last is not None:
                 horizon = last - OVERLAP
-                for found in descendants(repository, "", sort="last_modified"):
+                for found in (one for page in descendants(repository, "", sort=CHANGED) for one in page.listed):
                     if found.modified_at and found.modified_at < horizon:
                         break
                     listed += 1
@@ -105,7 +131,8 @@ class Listing:
         poll.update(polled_at=self.at, succeeded_at=self.at, listed=listed, message=message, retry_at=None)
 
     def _failed(self, poll: Row, error: HubError, listed: int = 0) -> None:
-        kept = f" {listed} entries were kept; the next poll lists it again." if listed else ""
+        then = "goes on from there" if poll.get("full_cursor") else "lists it again"
+        kept = f" {listed} entries were kept; the next poll {then}." if listed else ""
         until = error.until if isinstance(error, HubLimitError) else None
         poll.update(polled_at=self.at, listed=listed, message=f"{error}{kept}", retry_at=until)
         if isinstance(error, HubLimitError | HubOfflineError):

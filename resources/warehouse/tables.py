@@ -99,16 +99,16 @@ class TableStore:
             version = _version(target)
         except FileNotFoundError:
             return []
-        if lists and (kept := self._short.get(target)) is not None and kept[0] == version:
-            return copy.deepcopy(kept[1])
         wanted = [column.name for column in self.definition(table).columns if lists or not column.type.endswith("[]")]
-        found = load_file(target, table)
-        if not lists:
-            found = found.select([name for name in found.column_names if name in wanted])
-        rows = [dict.fromkeys(wanted) | row for row in found.to_pylist()]
-        if found.num_rows <= _SHORT and lists:  # such as a model's row in the catalogue, which everything asks for
-            self._short[target] = (version, copy.deepcopy(rows))
-        return rows
+        kept = self._short.get(target)
+        if kept is None or kept[0] != version:
+            found = load_file(target, table)
+            if found.num_rows > _SHORT:
+                found = found.select([name for name in found.column_names if name in wanted])
+                return [dict.fromkeys(wanted) | row for row in found.to_pylist()]
+            # Such as a model's row in the catalogue, which everything asks for, or a pair's, which every model does.
+            kept = self._short[target] = (version, found.to_pylist())
+        return [{name: copy.deepcopy(row.get(name)) for name in wanted} for row in kept[1]]
 
     def fingerprint(self, table: str, model_id: str) -> str | None:
         """What the rows of one model were made from; None when there are none, or the file is damaged.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -44,14 +44,14 @@ def space_of(folder: Path) -> Workspace:
     return WorkspaceResource(data=str(folder / "data"), families=str(folder / "families")).open()
 
 
-def requested(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
-    """What the automation asks for, by model."""
+def requested(folder: Path, monkeypatch: pytest.MonkeyPatch, told: Sequence[str] = EVERYTHING) -> dict[str, set[str]]:
+    """What the automation asks for, by model; Dagster was told of some assets' rows."""
     monkeypatch.setenv("ROTOSCALE_DATA", str(folder / "data"))
     monkeypatch.setenv("ROTOSCALE_FAMILIES", str(folder / "families"))
     models = ["base", "tuned"]
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("models", models)
-        for asset in EVERYTHING:
+        for asset in told:
             for model in models:
                 instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=model))
         result = dg.evaluate_automation_conditions(defs=defs, instance=instance)
@@ -81,6 +81,18 @@ def test_other_recipes_or_tasks_in_the_family_file_are_noticed(family: Path, mon
 def test_another_version_of_a_method_is_noticed(family: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TableStore, "fingerprint", _only_of_another_version(TableStore.fingerprint))
     assert agreed(family, monkeypatch)["base"] == {"decompositions"}
+
+
+def test_rows_that_a_killed_process_did_not_report_hold_nothing_up(
+    tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not made again, and what is made from them is made."""
+    write_family(tmp_path / "families", checkpoints, "recipes: []\n")
+    made = ("checkpoints", "decompositions")
+    assert materialize(tmp_path / "data", tmp_path / "families", "base", *made).success
+    asked = requested(tmp_path, monkeypatch, told=["checkpoints"])
+    assert asked["base"] == set(EVERYTHING) - set(made)
+    assert asked["tuned"] == set(EVERYTHING)
 
 
 def _only_of_another_version(real: Callable[..., str | None]) -> Callable[..., str | None]:

@@ -10,14 +10,19 @@ from click.testing import CliRunner, Result
 from command_line.commands.backfill import backfill
 from command_line.commands.doctor import doctor
 from resources.warehouse import read
-from tests.tiny import truncated_copy, write_family
+from tests.tiny import truncated_copy
 
 
 @pytest.fixture
 def data(tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A base, a descendant, and a newer one that is broken."""
     truncated_copy(checkpoints / "tuned", tmp_path / "broken")
-    more = f"  - {{id: broken, base: base, path: {tmp_path}/broken}}\n"
-    write_family(tmp_path / "families", checkpoints, more + "recipes: []\n")
+    lines = ["family: tiny", "recipes: []", "models:", f"- {{id: base, role: base, path: {checkpoints}/base}}"]
+    lines += [
+        f"- {{id: {path.name}, base: base, path: {path}}}" for path in (checkpoints / "tuned", tmp_path / "broken")
+    ]
+    (tmp_path / "families").mkdir()
+    (tmp_path / "families" / "tiny.yaml").write_text("\n".join(lines))
     monkeypatch.setenv("ROTOSCALE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ROTOSCALE_FAMILIES", str(tmp_path / "families"))
     monkeypatch.setenv("ROTOSCALE_TRIES", "1")
@@ -32,11 +37,11 @@ def ran(*arguments: str) -> Result:
 def test_a_dry_run_says_what_and_why_and_does_nothing(data: Path) -> None:
     said = ran("--dry-run")
     assert said.exit_code == 0
-    assert "4 models would be brought up to date, 0 more wait; nothing was done." in said.output
-    assert said.output.count("missing") == 4
+    assert "3 models would be brought up to date, 0 more wait; nothing was done." in said.output
+    assert said.output.count("missing") == 3
     assert not (data / "tables").exists()
     limited = ran("--dry-run", "--limit", "1")
-    assert "1 models would be brought up to date, 3 more wait" in limited.output
+    assert "1 models would be brought up to date, 2 more wait" in limited.output
     assert "0 models would" in ran("--dry-run", "--since", "2100-01-01").output
     assert "0 models would" in ran("--dry-run", "--older-code").output
 
@@ -47,12 +52,12 @@ def test_it_fills_what_waits_and_leaves_out_what_failed(data: Path) -> None:
     assert "1 models brought up to date, 0 already were, 1 failed." in first.output
     second = ran()
     assert second.exit_code == 0
-    assert "2 models brought up to date" in second.output
+    assert "1 models brought up to date, 0 already were, 0 failed." in second.output
     assert "broken: checkpoints was left out, 1 tries failed" in second.output
     with read(data / "published") as connection:
         rows = connection.execute("SELECT model_id, count(*) FROM tensor_changes GROUP BY 1 ORDER BY 1").fetchall()
         waiting = connection.execute("SELECT model, tries, len(assets) FROM backlog").fetchall()
-    assert [model for model, _ in rows] == ["base", "tuned", "unrelated"]
+    assert [model for model, _ in rows] == ["base", "tuned"]
     assert waiting == [("broken", 1, 0)]
     dry = ran("--dry-run")
     assert "0 models would be brought up to date" in dry.output

@@ -1,4 +1,7 @@
-"""What the small Hub lists: repositories by what they descend from, newest first, page by page."""
+"""What the small Hub lists: repositories by what they descend from, newest first, page by page.
+
+A cursor states the last entry of its page, as the Hub's own do, so that it holds when others have come meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -56,11 +59,14 @@ def page(
     repositories: Mapping[str, Any], query: Mapping[str, list[str]], size: int, repeats: int
 ) -> tuple[list[dict[str, Any]], str]:
     """One page of a listing, and the query of the next one, which is empty at the end."""
-    wanted, start = set(query.get("filter", ())), int(query.get("cursor", ["0"])[0])
+    wanted = set(query.get("filter", ()))
     key = _KEYS[query["sort"][0]]
     found = [(name, one) for name, one in repositories.items() if wanted <= set(one.card.tags)]
-    found.sort(key=lambda pair: getattr(pair[1].card, key), reverse=True)
+    found.sort(key=lambda pair: (getattr(pair[1].card, key), pair[0]), reverse=True)
+    cursors = [f"{getattr(one.card, key)} {name}" for name, one in found]
+    before = query.get("cursor", [""])[0]
+    start = next((i for i, cursor in enumerate(cursors) if not before or cursor < before), len(found))
     end = start + size
     shown = [facts(name, one) for name, one in found[max(0, start - repeats) : end]]
-    following = urlencode({**query, "cursor": end}, doseq=True) if end < len(found) else ""
+    following = urlencode({**query, "cursor": cursors[end - 1]}, doseq=True) if end < len(found) else ""
     return shown, following

@@ -2,7 +2,8 @@
 
 Repositories are dictionaries of file contents per commit. Every request is recorded, and faults can be asked for: a
 body that breaks off, a status instead of a file or a page, a wait, a pause in the middle, a gate, a size that is a
-lie, bytes that are not what was promised, a model under another name. What is listed is in `hub_listing`.
+lie, bytes that are not what was promised, a model under another name. What is listed is in `hub_listing`. Large files
+can be said to lie in Xet storage as well, of which there is nothing but an address that refuses.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Repository:
     gated: bool = False
     claimed_sizes: dict[str, int] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
+    xet: bool = False
     card: Card = field(default_factory=Card)
 
 
@@ -85,6 +87,7 @@ class HubServer:
         self.repeats = 0  # entries of each page that were on the page before
         self.tokens: list[str | None] = []  # Authorization of every request
         self.requests: list[tuple[str, str, str | None]] = []  # method, path, Range
+        self.listings: list[str] = []  # queries of listings
         self.down = False
         hub = self
 
@@ -122,7 +125,8 @@ class HubServer:
 
     def clear(self) -> None:
         """Forget every repository, request and fault."""
-        for known in (self.repositories, self.requests, self.faults, self.limits, self.renamed, self.tokens):
+        kept = (self.repositories, self.requests, self.faults, self.limits, self.renamed, self.tokens, self.listings)
+        for known in kept:
             known.clear()  # type: ignore[attr-defined]
         self.page_size, self.repeats, self.down = 1000, 0, False
 
@@ -164,6 +168,8 @@ class HubServer:
         self.tokens.append(request.headers.get("Authorization"))
         if self.down:
             return self.refuse(request, 503, None)
+        if path == "/api/models":
+            self.listings.append(urlsplit(request.path).query)
         for text, limit in self.limits.items():
             if text in unquote(request.path) and limit.times > 0:
                 limit.times -= 1
@@ -179,6 +185,19 @@ class HubServer:
             return self.answer_list(request)
         if request.headers.get("Authorization") == f"Bearer {EXPIRED_TOKEN}":
             return self.refuse(request, 401, None, message="Invalid credentials in Authorization header")
+        if "/xet-read-token/" in path:
+            expires = str(int(time.time()) + 3600)
+            return self.send_json(
+                request,
+                {},
+                {
+                    "X-Xet-Cas-Url": f"{self.endpoint}/xet-storage",
+                    "X-Xet-Access-Token": "xet",
+                    "X-Xet-Token-Expiration": expires,
+                },
+            )
+        if path.startswith("/xet-storage/"):
+            return self.refuse(request, 403, None)
         if path.startswith("/api/models/"):
             return self.answer_api(request, path.removeprefix("/api/models/"))
         repo_id, _, rest = path.lstrip("/").partition("/resolve/")
@@ -202,6 +221,8 @@ class HubServer:
             entry = {"name": name, "size": size, "oid": _git_blob(content)}
             if _is_large(name):
                 entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": size, "pointerSize": 134}
+                if repository.xet:
+                    entry["xetHash"] = entry["lfs"]["oid"]  # type: ignore[index]
             entries.append(entry)
         if "/tree/" in path:
             return self.send_json(request, [{"type": "file", "path": e.pop("name"), **e} for e in entries])
@@ -250,6 +271,10 @@ class HubServer:
         request.send_header("ETag", f'"{etag}"')
         request.send_header("X-Repo-Commit", commit)
         request.send_header("Accept-Ranges", "bytes")
+        if repository.xet and _is_large(name):
+            address = f"{self.endpoint}/api/models/{repo_id}/xet-read-token/{commit}"
+            request.send_header("X-Xet-Hash", etag)
+            request.send_header("Link", f'<{address}>; rel="xet-auth"')
         request.send_header("Content-Length", str(len(content) - start))
         if range_:
             request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")

@@ -79,6 +79,20 @@ def test_a_body_that_stops_in_the_middle_is_fetched_again(
     assert on_disk(got["path"]) == checkpoint
 
 
+def test_files_in_xet_storage_come_over_bounded_connections_unless_asked_otherwise(
+    server: HubServer, call: Caller, checkpoint: dict[str, bytes]
+) -> None:
+    server.add("org/tiny", checkpoint)
+    server.repositories["org/tiny"].xet = True
+    otherwise = call.apart("org/tiny", HF_HUB_DISABLE_XET="0")
+    assert any(path.startswith("/xet-storage/") for _, path, _ in server.requests)
+    assert otherwise["error"] == "HubError"  # there is nothing behind this storage's address
+    server.requests.clear()
+    assert on_disk(call("org/tiny")["path"]) == checkpoint
+    assert set(shards(checkpoint)) <= set(server.fetched())
+    assert not any("xet" in path for _, path, _ in server.requests)
+
+
 SILENT = """
 import time
 slow = time.sleep

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, unquote
 
 import pytest
 
@@ -123,25 +124,66 @@ def test_duplicate_pages_and_ten_thousand_descendants_under_a_cap(server: HubSer
     assert len(later["releases"]) == 10_001
 
 
-def test_a_listing_that_breaks_off_is_kept_and_goes_on_at_the_next_poll(server: HubServer, watcher: Watcher) -> None:
+def asked_for(server: HubServer, relation: str = "finetune") -> list[str]:
+    """The cursors of the pages of a relation that were asked for, in order; empty of a first page."""
+    pages = [parse_qs(query) for query in server.listings if f"base_model:{relation}:" in unquote(query)]
+    return [page.get("cursor", [""])[0][:10] for page in pages]
+
+
+def test_a_listing_that_breaks_off_is_kept_and_goes_on_there_after_what_is_new(
+    server: HubServer, watcher: Watcher
+) -> None:
+    """Deep pages answer 504: the next poll asks for what is new and then for the page that failed, none in between."""
     watcher.family("{hub: true, relations: [finetune]}")
     server.page_size = 2
-    for i in range(6):
+    for i in range(8):
         server.descend(f"lab/m{i}", "lab/base", model(bytes([i])), created_at=f"2026-11-0{9 - i}T00:00:00.000Z")
-    server.limits["cursor=4"] = Limit(504)
+    server.limits["cursor=2026-11-06"] = Limit(504)
     first = watcher.look()
     assert set(words(first)) == {"lab/m0", "lab/m1", "lab/m2", "lab/m3"}
     poll = next(p for p in first["release_polls"] if p["relation"] == "finetune")
     assert "504" in poll["message"]
-    assert "4 entries were kept" in poll["message"]
-    assert poll["full_at"] is None
+    assert "4 entries were kept; the next poll goes on from there" in poll["message"]
+    assert (poll["full_at"], poll["succeeded_at"]) == (None, None)
+    assert poll["full_since"].startswith("2026-11-20 12:00")
     assert poll["full_from"].startswith("2026-11-06")
+
+    server.listings.clear()
+    server.descend("lab/new", "lab/base", model(b"new"), created_at="2026-11-20T12:30:00.000Z")
+    again = watcher.look(hours=1)  # the page fails once more
+    assert set(words(again)) == {"lab/new", "lab/m0", "lab/m1", "lab/m2", "lab/m3"}
+    assert set(asked_for(server)) == {"", "2026-11-06"}
+    assert "504" in next(p for p in again["release_polls"] if p["relation"] == "finetune")["message"]
+
     server.limits.clear()
-    second = watcher.look(hours=1)
-    assert set(words(second)) == {f"lab/m{i}" for i in range(6)}
+    server.listings.clear()
+    second = watcher.look(hours=2)
+    assert set(words(second)) == {"lab/new", *(f"lab/m{i}" for i in range(8))}
+    assert asked_for(server) == ["", "2026-11-06", "2026-11-04"]
     poll = next(p for p in second["release_polls"] if p["relation"] == "finetune")
-    assert (poll["message"], poll["full_from"]) == ("", None)
-    assert poll["full_at"] is not None
+    assert [poll[name] for name in ("message", "full_from", "full_since", "full_cursor")] == ["", None, None, None]
+    assert poll["full_at"].startswith("2026-11-20 12:00")  # when the listing began
+
+    server.listings.clear()
+    watcher.look(hours=3)
+    assert asked_for(server) == [""]  # an ordinary poll again
+
+
+def test_a_cursor_that_the_hub_does_not_know_any_more_means_to_list_from_the_newest(
+    server: HubServer, watcher: Watcher
+) -> None:
+    watcher.family("{hub: true, relations: [finetune]}")
+    server.page_size = 2
+    for i in range(4):
+        server.descend(f"lab/m{i}", "lab/base", model(bytes([i])), created_at=f"2026-11-0{9 - i}T00:00:00.000Z")
+    server.limits["cursor=2026-11-08"] = Limit(504)
+    assert set(words(watcher.look())) == {"lab/m0", "lab/m1"}
+    server.limits = {"cursor=2026-11-08": Limit(400, times=1)}
+    found = watcher.look(hours=1)
+    assert set(words(found)) == {f"lab/m{i}" for i in range(4)}
+    poll = next(p for p in found["release_polls"] if p["relation"] == "finetune")
+    assert poll["message"] == ""
+    assert poll["full_at"].startswith("2026-11-20 13:00")
 
 
 def test_an_ordinary_poll_goes_back_48_hours_and_once_a_week_everything_is_listed(
