@@ -71,8 +71,10 @@ class Ray:
     """A Ray head that hands out work, and workers of one CPU each, every one with its own processes."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder, self.environment = folder, environment
+        self.folder = folder
         self.port, self.dashboard = free_port(), free_port()
+        waiting = {"RAY_JOB_START_TIMEOUT_SECONDS": "86400"}  # as in deploy/compose.yaml
+        self.environment = {**environment, **waiting, "ROTOSCALE_RAY": self.address}
         self.nodes: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -113,14 +115,20 @@ class Ray:
             nodes = json.load(answer)["data"]["summary"]
         return sum(node["raylet"].get("state") == "ALIVE" for node in nodes)
 
-    def busy(self) -> subprocess.Popen[bytes] | None:
-        """A worker that executes a run now."""
+    def worker_of(self, run_id: str) -> subprocess.Popen[bytes] | None:
+        """The worker that executes a run of Dagster now."""
         for node in self.nodes[1:]:
             for process in descendants(node):
                 with contextlib.suppress(psutil.Error):
-                    if "execute_run" in process.cmdline():
+                    command = process.cmdline()
+                    if "execute_run" in command and any(run_id in argument for argument in command):
                         return node
         return None
+
+    def jobs(self) -> str:
+        """What everybody who can reach the head may read about the jobs."""
+        with urllib.request.urlopen(f"{self.address}/api/jobs/", timeout=60) as answer:
+            return str(answer.read().decode())
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         # Each node has an agent that speaks HTTP: on one machine each needs a port of its own.
