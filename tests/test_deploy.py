@@ -125,6 +125,18 @@ def test_every_service_starts_something_that_is_there() -> None:
                     assert (PROJECT / argument).is_file(), f"{name}: {argument}"
 
 
+def test_the_daemon_and_the_webserver_find_the_code() -> None:
+    services = load(DEPLOY / "compose.yaml")["services"]
+    (location,) = load(DEPLOY / "workspace.yaml")["load_from"]
+    server = location["grpc_server"]
+    command = services[server["host"]]["command"]
+    assert command[:3] == ["dagster", "code-server", "start"]
+    assert command[command.index("-p") + 1] == str(server["port"])
+    for name in ("daemon", "webserver"):
+        assert "deploy/workspace.yaml" in services[name]["command"]
+        assert server["host"] in services[name]["depends_on"]
+
+
 def test_every_service_finds_the_database_and_the_data() -> None:
     compose = load(DEPLOY / "compose.yaml")
     in_image = dict(re.findall(r"(\w+)=(\S+)", (DEPLOY / "Dockerfile").read_text(encoding="utf-8")))

@@ -18,7 +18,7 @@ import pytest
 from benchmarks.kill_campaign import compare_rows, published_rows
 from benchmarks.night import perturbed_copy
 from resources.warehouse import current, read
-from tests.cluster import PASSWORD, Ray, kill_all, postgres, postgres_programs
+from tests.cluster import PASSWORD, Ray, free_port, kill_all, postgres, postgres_programs
 from tests.tiny import write_family
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -63,31 +63,38 @@ def single_machine(data: Path, families: Path) -> None:
 
 def write_instance(home: Path) -> None:
     """The instance of deploy/ for workers of one CPU, looked after more often."""
-    text = (PROJECT / "deploy" / "dagster.yaml").read_text(encoding="utf-8")
-    for shipped, here in (("num_cpus: 2", "num_cpus: 1"), ("poll_interval_seconds: 20", "poll_interval_seconds: 5")):
-        assert shipped in text
-        text = text.replace(shipped, here)
     home.mkdir(parents=True)
-    (home / "dagster.yaml").write_text(text, encoding="utf-8")
+    here = {"num_cpus: 2": "num_cpus: 1", "poll_interval_seconds: 20": "poll_interval_seconds: 10"}
+    copy_with(PROJECT / "deploy" / "dagster.yaml", home / "dagster.yaml", here)
+
+
+def copy_with(source: Path, target: Path, here: dict[str, str]) -> None:
+    """A shipped file with what is different here."""
+    text = source.read_text(encoding="utf-8")
+    for shipped, other in here.items():
+        assert shipped in text
+        text = text.replace(shipped, other)
+    target.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
 def daemon(environment: dict[str, str], log: Path) -> Iterator[None]:
-    """Dagster's daemon, and with it the queue, the schedules, the sensors and the monitoring of runs."""
-    program = Path(sys.executable).with_name("dagster-daemon")
-    with open(log, "wb") as file:
-        process = subprocess.Popen(
-            [str(program), "run", "-w", "workspace.yaml"],
-            cwd=PROJECT,
-            env=environment,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
+    """The code as a server, and Dagster's daemon: the queue, schedules, sensors and the monitoring of runs."""
+    port, workspace = free_port(), log.with_name("workspace.yaml")
+    here = {"host: code": "host: 127.0.0.1", "port: 4266": f"port: {port}"}
+    copy_with(PROJECT / "deploy" / "workspace.yaml", workspace, here)
+    programs = Path(sys.executable).parent
+    commands = [
+        [programs / "dagster", "code-server", "start", "-h", "127.0.0.1", "-p", str(port), "-m", "assets.definitions"],
+        [programs / "dagster-daemon", "run", "-w", workspace],
+    ]
+    with open(log, "ab") as file, contextlib.ExitStack() as running:
+        for command in commands:
+            process = subprocess.Popen(
+                command, cwd=PROJECT, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            running.callback(kill_all, process)
         yield
-    finally:
-        kill_all(process)
 
 
 def until(look: Callable[[], Found | None], what: str, log: Path) -> Found:
