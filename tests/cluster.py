@@ -84,10 +84,11 @@ class Ray:
 
     def __enter__(self) -> Ray:
         head = ["--head", f"--port={self.port}", "--num-cpus=0", f"--dashboard-port={self.dashboard}"]
-        self._start(*head, f"--temp-dir={self.folder}", "--include-dashboard=true", "--dashboard-host=127.0.0.1")
-        deadline = time.monotonic() + 180
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/api/version", timeout=5):
+        shown = ["--include-dashboard=true", "--dashboard-host=127.0.0.1"]
+        node = self._start(*head, f"--temp-dir={self.folder}", *shown)
+        deadline = time.monotonic() + 900
+        while node.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/api/version", timeout=30):
                 return self
             time.sleep(1)
         self.__exit__()
