@@ -17,6 +17,8 @@ from pathlib import Path
 import psutil
 
 PASSWORD = "only-for-this-test"
+ATTEMPTS = 8
+"""How often a node of Ray that ends while it starts is started again."""
 
 
 def free_port() -> int:
@@ -73,7 +75,11 @@ class Ray:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
         self.port, self.dashboard = free_port(), free_port()
-        waiting = {"RAY_JOB_START_TIMEOUT_SECONDS": "86400"}  # as in deploy/compose.yaml
+        waiting = {
+            "RAY_JOB_START_TIMEOUT_SECONDS": "86400",  # as in deploy/compose.yaml
+            "RAY_raylet_start_wait_time_s": "300",  # a node gives itself 30 s, which a busy machine may not keep
+            "RAY_gcs_server_request_timeout_seconds": "300",
+        }
         self.environment = {**environment, **waiting, "ROTOSCALE_RAY": self.address}
         self.nodes: list[subprocess.Popen[bytes]] = []
 
@@ -85,23 +91,23 @@ class Ray:
     def __enter__(self) -> Ray:
         head = ["--head", f"--port={self.port}", "--num-cpus=0", f"--dashboard-port={self.dashboard}"]
         shown = ["--include-dashboard=true", "--dashboard-host=127.0.0.1"]
-        node = self._start(*head, f"--temp-dir={self.folder}", *shown)
-        deadline = time.monotonic() + 900
-        while node.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/api/version", timeout=30):
-                return self
-            time.sleep(1)
-        self.__exit__()
-        raise AssertionError("Ray's head does not answer")
+        for _ in range(ATTEMPTS):
+            node = self._start(*head, f"--temp-dir={self.folder}", *shown)
+            while node.poll() is None:
+                with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/api/version", timeout=30):
+                    return self
+                time.sleep(1)
+            self.nodes.remove(node)
+        raise AssertionError("Ray's head does not start")
 
     def __exit__(self, *exc: object) -> None:
         for node in reversed(self.nodes):
             kill_all(node)
 
     def add_worker(self) -> None:
-        """Start a worker and wait until it has joined; Ray gives a node 30 s, which a busy machine may not keep."""
+        """Start a worker and wait until it has joined."""
         before = self._alive()
-        for _ in range(8):
+        for _ in range(ATTEMPTS):
             node = self._start(f"--address=127.0.0.1:{self.port}", "--num-cpus=1")
             while node.poll() is None:
                 if self._alive() > before:
