@@ -77,8 +77,7 @@ class Ray:
         self.port, self.dashboard = free_port(), free_port()
         waiting = {
             "RAY_JOB_START_TIMEOUT_SECONDS": "86400",  # as in deploy/compose.yaml
-            "RAY_raylet_start_wait_time_s": "300",  # a node gives itself 30 s, which a busy machine may not keep
-            "RAY_gcs_server_request_timeout_seconds": "300",
+            "RAY_gcs_server_request_timeout_seconds": "300",  # a busy machine may not keep the minute that is usual
         }
         self.environment = {**environment, **waiting, "ROTOSCALE_RAY": self.address}
         self.nodes: list[subprocess.Popen[bytes]] = []
