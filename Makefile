@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help setup setup-test demo test test-slow lint docs ui clean
+.PHONY: help setup setup-test setup-distributed demo test test-slow test-distributed lint docs ui clean
 
 help:
 	@echo "make demo   set up, then take the shipped model family from checkpoints to the published tables"
 	@echo "make test   set up, then lint, type-check, build the documents and test"
 	@echo "make test-slow  the tests that start servers and wait for them, one at a time"
+	@echo "make test-distributed  set up Ray, Kubernetes' launcher and Postgres, then test what several machines do"
 	@echo "make ui     set up, then start the Dagster UI and the dashboard"
 	@echo "make docs   set up, then build the documentation into build/site, to be opened in a browser"
 	@echo "make setup  only make .venv with the rotoscale command in it"
@@ -27,6 +28,13 @@ setup-test: $(VENV)/.installed-test
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
 	@sh scripts/install_browser.sh
+	@touch $@
+
+setup-distributed: $(VENV)/.installed-distributed
+
+$(VENV)/.installed-distributed: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs,distributed,kubernetes]'
+	@sh scripts/install_postgres.sh
 	@touch $@
 
 demo: setup
@@ -48,7 +56,10 @@ test: lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 15
 
 test-slow: setup-test
-	$(BIN)/python -m pytest -m slow --durations 0
+	$(BIN)/python -m pytest -m slow --durations 0 -rs
+
+test-distributed: setup-distributed
+	$(BIN)/python -m pytest -m 'slow or not slow' --durations 0 -rs tests/test_deploy.py tests/test_distributed.py
 
 clean:
 	rm -rf $(VENV) data screenshots .pytest_cache .ruff_cache .mypy_cache

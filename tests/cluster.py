@@ -17,6 +17,8 @@ from pathlib import Path
 import psutil
 
 PASSWORD = "only-for-this-test"
+ATTEMPTS = 8
+"""How often a node of Ray that ends while it starts is started again."""
 
 
 def free_port() -> int:
@@ -71,8 +73,13 @@ class Ray:
     """A Ray head that hands out work, and workers of one CPU each, every one with its own processes."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder, self.environment = folder, environment
+        self.folder = folder
         self.port, self.dashboard = free_port(), free_port()
+        waiting = {
+            "RAY_JOB_START_TIMEOUT_SECONDS": "86400",  # as in deploy/compose.yaml
+            "RAY_gcs_server_request_timeout_seconds": "300",  # a busy machine may not keep the minute that is usual
+        }
+        self.environment = {**environment, **waiting, "ROTOSCALE_RAY": self.address}
         self.nodes: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -82,23 +89,24 @@ class Ray:
 
     def __enter__(self) -> Ray:
         head = ["--head", f"--port={self.port}", "--num-cpus=0", f"--dashboard-port={self.dashboard}"]
-        self._start(*head, f"--temp-dir={self.folder}", "--include-dashboard=true", "--dashboard-host=127.0.0.1")
-        deadline = time.monotonic() + 180
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/api/version", timeout=5):
-                return self
-            time.sleep(1)
-        self.__exit__()
-        raise AssertionError("Ray's head does not answer")
+        shown = ["--include-dashboard=true", "--dashboard-host=127.0.0.1"]
+        for _ in range(ATTEMPTS):
+            node = self._start(*head, f"--temp-dir={self.folder}", *shown)
+            while node.poll() is None:
+                with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/api/version", timeout=30):
+                    return self
+                time.sleep(1)
+            self.nodes.remove(node)
+        raise AssertionError("Ray's head does not start")
 
     def __exit__(self, *exc: object) -> None:
         for node in reversed(self.nodes):
             kill_all(node)
 
     def add_worker(self) -> None:
-        """Start a worker and wait until it has joined; Ray gives a node 30 s, which a busy machine may not keep."""
+        """Start a worker and wait until it has joined."""
         before = self._alive()
-        for _ in range(8):
+        for _ in range(ATTEMPTS):
             node = self._start(f"--address=127.0.0.1:{self.port}", "--num-cpus=1")
             while node.poll() is None:
                 if self._alive() > before:
@@ -113,14 +121,20 @@ class Ray:
             nodes = json.load(answer)["data"]["summary"]
         return sum(node["raylet"].get("state") == "ALIVE" for node in nodes)
 
-    def busy(self) -> subprocess.Popen[bytes] | None:
-        """A worker that executes a run now."""
+    def worker_of(self, run_id: str) -> subprocess.Popen[bytes] | None:
+        """The worker that executes a run of Dagster now."""
         for node in self.nodes[1:]:
             for process in descendants(node):
                 with contextlib.suppress(psutil.Error):
-                    if "execute_run" in process.cmdline():
+                    command = process.cmdline()
+                    if "execute_run" in command and any(run_id in argument for argument in command):
                         return node
         return None
+
+    def jobs(self) -> str:
+        """What everybody who can reach the head may read about the jobs."""
+        with urllib.request.urlopen(f"{self.address}/api/jobs/", timeout=60) as answer:
+            return str(answer.read().decode())
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         # Each node has an agent that speaks HTTP: on one machine each needs a port of its own.
