@@ -31,7 +31,7 @@ def test_every_model_of_the_family_stands_side_by_side(app: App, small: Path) ->
 
 def test_an_empty_group_says_its_best_rejected_score(app: App, small: Path) -> None:
     said = words(app(small, "circuits", model="demo-math"))
-    assert "D structure readers: empty: best rejected score -0.011" in said
+    assert "No head is kept of D structure readers: the best rejected score is -0.011" in said
     assert "A value fetchers: empty" not in said
 
 
