@@ -15,7 +15,7 @@ CSS = """
 [data-testid="stMarkdownContainer"] :is(p, li, td), [data-testid="stCaptionContainer"] p { max-width: 116ch; }
 [class*="st-key-found_"] ul { columns: 2 60ch; column-gap: 2.5rem; }
 [class*="st-key-found_"] :is(ul, li) { font-size: 0.95rem; }
-[class*="st-key-found_"] li { break-inside: avoid; margin: 0 0 0.4em 0; }
+[class*="st-key-found_"] li { break-inside: avoid; margin: 0 0 0.4em 1.15em; }
 [class*="st-key-card_"] [data-testid="stPageLink"] a { padding: 0 0.2rem; min-height: 1.4rem; }
 [class*="st-key-card_"] [data-testid="stPageLink"] p { text-decoration: underline; }
 [data-testid="stLayoutWrapper"]:has(> [class*="st-key-steps"]) { position: absolute; }

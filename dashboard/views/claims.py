@@ -23,7 +23,7 @@ OF_FAMILY = "family "
 # Columns shown before any family is picked; every further one is a click away.
 FIRST_SHOWN = 4
 
-LETTER, EDGES, WIDEST = 5.55, 18, 700
+LETTER, EDGES, WIDEST = 5.6, 20, 700
 """Width of a letter of a sentence in a table, about, of a cell's edges, and of the widest column, in pixels."""
 
 

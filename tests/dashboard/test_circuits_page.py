@@ -36,7 +36,7 @@ def test_an_empty_group_says_its_best_rejected_score(app: App, small: Path) -> N
 
 
 def test_the_choices_stand_in_the_address(app: App, small: Path) -> None:
-    test = app(small, "circuits", model="demo-math", step="B", ablation="counterfactual", shown="demo-base")
+    test = app(small, "circuits", model="demo-math", step="B", ablation="counterfactual", models="demo-base")
     assert test.selectbox(key="choice_step").value == "B"
     grid = next(chart for chart in charts(test) if any(trace["type"] == "heatmap" for trace in chart["data"]))
     assert [(t["x"], t["y"]) for t in grid["data"] if t["type"] == "scatter"] == [([2], [1])]
