@@ -43,7 +43,7 @@ def test_the_address_opens_a_verdict_with_its_numbers_and_rows(app: App, small: 
     word = stored(small)["HC3"]
     assert f"badge[{word}]" in words(test)
     assert f"Made up to be {word}." in [element.value for element in test.text]
-    assert "0.250" in [metric.value for metric in test.metric] or word == "not tested"
+    assert "0.25" in [metric.value for metric in test.metric] or word == "not tested"
     rests_on = [frame.value for frame in test.dataframe if "alpha_median" in frame.value.columns]
     assert len(rests_on) == 1
     assert set(rests_on[0]["model_id"]) == {MODEL}
