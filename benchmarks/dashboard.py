@@ -1,6 +1,6 @@
 """How quick the dashboard is with 60 models of 80 layers, seen from a browser.
 
-    python benchmarks/dashboard.py [--data FOLDER] [--repeats 5] [--json FILE]
+    python benchmarks/dashboard.py [--data FOLDER] [--repeats 5] [--json FILE] [--whole]
 
 Generates the warehouse once (about a gigabyte, a few minutes) into FOLDER, starts the dashboard as
 `rotoscale dashboard` does, and drives Chromium through it: every page opened by its address in a fresh tab (with
@@ -8,6 +8,9 @@ Streamlit's and Plotly's own code, the first time without a browser cache), ever
 filters changed. The page itself takes the times, from the press of the mouse (or the asking for the page) to the frame
 in which the figure or table stands. Targets: first paint 1.5 s, filter change 0.5 s. Beside the time stands what server
 and browser spent on the processor until the whole page stood, which other work on the machine changes less.
+
+With `--whole` it takes another time, of any data folder: from asking for a page until all of its charts and tables
+stand, for every page, of a server that was started for it (cold) and again in fresh tabs of the same browser (warm).
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dashboard import launch
+from dashboard import launch, pages
 from resources.warehouse import current
 from tests import synthetic
 
@@ -62,6 +65,15 @@ FIRST = {
 SETTLED = """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
     && !document.querySelector('[data-stale="true"]')"""
 
+# All of a page: its footer comes last, no place is held for anything, and every chart and table is drawn.
+WHOLE = """(SETTLED)()
+    && [...document.querySelectorAll('[data-testid="stCaptionContainer"]')].at(-1)?.textContent.includes('Published')
+    && !document.querySelector('[data-testid="stSkeleton"]')
+    && [...document.querySelectorAll('[data-testid="stPlotlyChart"]')].every(found => found.querySelector('.main-svg'))
+    && [...document.querySelectorAll('[data-testid="stDataFrame"]')]
+        .every(found => found.closest('details:not([open])') || found.querySelector('canvas'))
+""".replace("SETTLED", SETTLED)
+
 # Runs in every page before its own code. `watch` tells when a condition holds in a frame that has been painted:
 # milliseconds since the mouse button went down, or since the page was asked for.
 WATCH = """window.watch = (condition, fromPress) => {
@@ -89,6 +101,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "rotoscale-dashboard-benchmark")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--whole", action="store_true", help="every page until all of it stands, cold and warm")
     arguments = parser.parse_args()
     if current(arguments.data / "published") is None:
         begin = time.perf_counter()
@@ -98,6 +111,9 @@ def main() -> None:
     assert path
     print(f"{path.name}: {path.stat().st_size / 1e6:.0f} MB; load average {os.getloadavg()[0]:.1f} "
           f"on {len(os.sched_getaffinity(0))} cores")  # fmt: skip
+    if arguments.whole:
+        whole_pages(arguments.data, arguments.repeats)
+        return
     with served(arguments.data) as address, browser() as chromium:
         found = measure(address, chromium, arguments.repeats)
     print(f"{'page':10} {'what':36} {'stands':>14} {'processor':>12}   (seconds: median, worst; median)")
@@ -115,7 +131,7 @@ def measure(address: str, chromium: Any, repeats: int) -> dict[tuple[str, str], 
         context = opened(chromium)
         for attempt in range(repeats + 1):
             how = "by address" if attempt else "by address, no cache"
-            for what, times in arrive(context, f"{address}/{'' if page == 'families' else page}", page).items():
+            for what, times in arrive(context, f"{address}/{page}", page).items():
                 found.setdefault((page, how + what), []).append(times)
         context.close()
     context = opened(chromium)
@@ -127,11 +143,52 @@ def measure(address: str, chromium: Any, repeats: int) -> dict[tuple[str, str], 
             link = tab.get_by_role("link", name=title, exact=False).first
             found.setdefault((page, "from the menu"), []).append(timed(tab, link.click, FIRST[page]))
     for page, what, change in changes():
-        tab.goto(f"{address}/{'' if page == 'families' else page}?model={MODEL}")
+        tab.goto(f"{address}/{page}?model={MODEL}")
         tab.wait_for_function(FIRST[page])
         settle(tab)
         for attempt in range(repeats):
             found.setdefault((page, what), []).append(change(tab, attempt))
+    context.close()
+    return found
+
+
+def whole_pages(data: Path, repeats: int) -> None:
+    """Print for every page the seconds until all of it stands: by its address cold and warm, and from the menu."""
+    print(f"{'page':10} {'charts':>6} {'cold':>6} {'warm':>6} {'menu':>6}   (seconds: one; medians)")
+    with browser() as chromium:
+        with served(data) as address:
+            clicked = from_the_menu(address, chromium, repeats)
+        for page in pages.discover():
+            with served(data) as address:
+                context = opened(chromium)
+                times = []
+                for _ in range(repeats + 1):
+                    tab = context.new_page()
+                    tab.add_init_script(f"window.whole = watch({json.dumps(WHOLE)})")
+                    tab.goto(f"{address}/{page.url}", wait_until="commit")
+                    tab.wait_for_function("window.whole !== undefined")
+                    times.append(tab.evaluate("window.whole") / 1000)
+                    charts = tab.locator(".js-plotly-plot").count()
+                    tab.close()
+                context.close()
+            warm, menu = statistics.median(times[1:]), statistics.median(clicked[page.url])
+            print(f"{page.url:10} {charts:6} {times[0]:6.2f} {warm:6.2f} {menu:6.2f}", flush=True)
+
+
+def from_the_menu(address: str, chromium: Any, repeats: int) -> dict[str, list[float]]:
+    """Seconds from a click in the menu until all of a page stands, in a tab that has shown every page before."""
+    context = opened(chromium)
+    tab = context.new_page()
+    tab.goto(f"{address}/{pages.discover()[-1].url}")
+    tab.wait_for_function(f"() => {WHOLE}")
+    found: dict[str, list[float]] = {}
+    for attempt in range(repeats + 1):
+        for page in pages.discover():
+            link = tab.locator('[data-testid="stTopNavLink"]', has_text=page.title).first
+            there = f"document.querySelector('h2')?.textContent === {json.dumps(page.title)}"
+            first, _ = timed(tab, link.click, f"{there} && {WHOLE}")
+            if attempt:
+                found.setdefault(page.url, []).append(first)
     context.close()
     return found
 

@@ -17,7 +17,7 @@ if str(Path(__file__).resolve().parent.parent) not in sys.path:
 
 import streamlit as st
 
-from dashboard import pages, parts, state, style, text
+from dashboard import pages, parts, state, steps, style, text
 from dashboard.source import latest
 from resources.settings import SettingsError, load_settings
 from resources.warehouse import WarehouseError
@@ -30,6 +30,8 @@ def main() -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="Rotoscale", page_icon=style.ICON, layout="wide")
     st.html(style.CSS)
+    with st.container(key="steps"):
+        st.html(steps.SCRIPT, unsafe_allow_javascript=True)
     page = st.navigation(pages.in_menu(), position="top")
     state.begin(page.url_path or pages.discover()[0].url)
     try:

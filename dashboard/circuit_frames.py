@@ -45,14 +45,14 @@ def empty_groups(steps: pd.DataFrame, model_id: str) -> Iterator[str]:
     for row in empty.itertuples():
         name = GROUPS.get(row.circuit_group, text.code(row.circuit_group))
         best = (
-            "no head can reach the receivers, or the chain ends before"
+            "none can reach the receivers, or the chain ends before"
             if pd.isna(row.best_score)
-            else f"best rejected score {text.number(row.best_score)}"
+            else f"the best rejected score is {text.number(row.best_score)}"
         )
-        yield f"{name}: empty: {best}."
+        yield f"No head is kept of {name}: {best}."
     for reason in dict.fromkeys(empty["reason"].dropna()):
         if reason:
-            yield f"Why: {text.code(reason, 240)}"
+            yield f"Why: {text.plain(text.short(reason, 240))}."
 
 
 def compared(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:

@@ -48,11 +48,12 @@ def verdicts(model: str, base: str) -> None:
                "control_verdict", "recovered"],
         columns={
             "label": words("Edit", pinned=True, width="medium", help=meaning("label", "edited_checkpoints")),
-            "difference": number("Edit − post", format="%+.4f", help=meaning("difference", "evaluation_contrasts")),
-            "stderr": number("± Std. error", format="%.4f", help=meaning("stderr", "evaluation_contrasts")),
+            "difference": number("Edit − post", format="%+.3f", help=meaning("difference", "evaluation_contrasts")),
+            "stderr": number("± Std. error", format="%.3f", help=meaning("stderr", "evaluation_contrasts")),
             "q_value": number(
                 "q", format="%.2g", help="p after Benjamini and Hochberg over all edits and tasks of this model."
             ),
+            "task": words("Task", width="medium", help=meaning("task", "evaluation_contrasts")),
             "verdict": words("Verdict", help="Better or worse at q below 0.05; as good where the test of equivalence "
                              "has p below 0.05; else undecided."),
             "beyond": words("Beyond its control", help=meaning("difference", "control_tests")),
@@ -95,10 +96,16 @@ def controls(model: str) -> None:
         "base with noise as large as the change, broken alike. An edit inside the band is no evidence of a rotation."
     )
     if len(tests):
+        words = st.column_config.TextColumn
         parts.table(
-            tests, "control-tests", of="control_tests",
-            order=["recipe", "control", "task", "loss", "control_loss", "difference", "difference_low",
-                   "difference_high", "q_difference", "q_no_worse", "weight_error", "control_weight_error", "note"],
+            tests.assign(beyond=[_interval(r, "difference") for r in tests.to_dict("records")]),
+            "control-tests", of="control_tests", digits=2,
+            order=["recipe", "control", "task", "loss", "control_loss", "beyond", "q_difference", "q_no_worse",
+                   "weight_error", "control_weight_error", "note"],
+            columns={
+                "beyond": words("Beyond its control", help=meaning("difference", "control_tests")),
+                "note": words("Note", width="large", help=meaning("note", "control_tests")),
+            },
         )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,18 +99,23 @@ def table(
     of: str | None = None,
     height: Any = "auto",
     selectable: bool = False,
+    digits: int = 4,
     style: tuple[Callable[[object], str], Sequence[str]] | None = None,
 ) -> list[int]:
     """A table whose headings explain themselves on hover, with downloads; the rows picked, when it is selectable.
 
     `of` names the table of the warehouse that the columns are from, where their names alone would not say. `style`
-    gives the cells of some columns the look of what they say.
+    gives the cells of some columns the look of what they say. Numbers stand with `digits` significant digits, counts
+    and columns with a format of their own aside.
     """
     config: dict[str, Any] = {}
     for column in order or data.columns:
-        config[column] = (columns or {}).get(column) or st.column_config.Column(
-            text.title(column), help=meaning(column, of)
+        plain = (
+            functools.partial(st.column_config.NumberColumn, format=f"%.{digits}g")
+            if column in data and _measured(data[column])
+            else st.column_config.Column
         )
+        config[column] = (columns or {}).get(column) or plain(text.title(column), help=meaning(column, of))
     options: dict[str, Any] = {"on_select": "rerun", "selection_mode": "single-row"} if selectable else {}
     with st.container(gap=None, key=f"box_{name}"):
         event = st.dataframe(
@@ -124,6 +130,11 @@ def table(
         )
         downloads(data, name, "The table", of)
     return list(event.selection.rows) if selectable else []
+
+
+def _measured(values: pd.Series) -> bool:
+    """Whether a column holds numbers that are no counts."""
+    return values.dtype.kind == "f" and bool((values.dropna() % 1 != 0).any())
 
 
 def verbatim(words: str) -> None:
@@ -246,6 +257,15 @@ def model_links(row: Mapping[str, Any]) -> None:
         for page in pages.discover():
             if page.opens_model:
                 st.page_link(page.streamlit(), label=page.title, icon=":material/arrow_forward:", query_params=query)
+
+
+def opened(figure: str, models: pd.DataFrame) -> None:
+    """Links to every page of the one of `models` whose point is picked in a figure, which has its id in its data."""
+    picked = st.session_state.get(figure)
+    named = [word for point in (picked.selection.points if picked else []) for word in point.get("customdata") or ()]
+    row = models[models["model_id"].isin(named)]
+    if len(row):
+        model_links(row.iloc[0].to_dict())
 
 
 def choose_pair(pairs: pd.DataFrame, *, offer_floor: bool = True) -> tuple[str, str] | None:

@@ -66,8 +66,8 @@ QUANTITIES = {
         _scale("ratio_cv_noise", "CV of noise", "map matrix", reach=0.5),
         _scale("unexplained", "Unexplained by α", "map matrix", reach=0.5),
         _agreement("tau", "Agreement τ", "map matrix report family", 0, digits=3),
-        _agreement("q_together", "q, together", "matrix", digits=3),
-        _agreement("q_apart", "q, apart", "matrix", digits=3),
+        _agreement("q_together", "q, together", "matrix", digits=2),
+        _agreement("q_apart", "q, apart", "matrix", digits=2),
         _agreement("tau_without_gains", "τ without gains", "map matrix", 0, digits=3),
         _agreement(
             "principal_share", "Leading block", "map report", 1, digits=2, reach=4, key="principal",

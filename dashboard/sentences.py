@@ -14,7 +14,7 @@ import streamlit as st
 from dashboard import pages, parts, text
 from dashboard.queries import claims as queries
 
-MOST = 6
+MOST = 4
 """Sentences that stand open; the others are a click away."""
 
 _DECIDED = ("supported", "refuted")

@@ -12,6 +12,13 @@ CSS = """
 [data-testid="stMainBlockContainer"] { padding: 4.2rem 2.2rem 2rem 2.2rem; max-width: 1800px; }
 [data-testid="stMainBlockContainer"] h2 { padding-top: 0; font-size: 1.7rem; }
 [data-testid="stMainBlockContainer"] h3 { font-size: 1.25rem; }
+[data-testid="stMarkdownContainer"] :is(p, li, td), [data-testid="stCaptionContainer"] p { max-width: 116ch; }
+[class*="st-key-found_"] ul { columns: 2 60ch; column-gap: 2.5rem; }
+[class*="st-key-found_"] :is(ul, li) { font-size: 0.95rem; }
+[class*="st-key-found_"] li { break-inside: avoid; margin: 0 0 0.4em 1.15em; }
+[class*="st-key-card_"] [data-testid="stPageLink"] a { padding: 0 0.2rem; min-height: 1.4rem; }
+[class*="st-key-card_"] [data-testid="stPageLink"] p { text-decoration: underline; }
+[data-testid="stLayoutWrapper"]:has(> [class*="st-key-steps"]) { position: absolute; }
 [data-testid="stText"] { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85rem; }
 [data-testid="stMetricValue"] { font-size: 1.45rem; }
 [class*="st-key-downloads_"] { margin-top: -0.3rem; }

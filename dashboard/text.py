@@ -33,7 +33,8 @@ _LABELS = {
     "run_id": "Run", "code_version": "Code version", "materialized_at": "Made at", "subject_id": "Subject",
     "reference_id": "Reference", "p_value": "p", "rank_p": "Rank p", "stderr": "Std. error", "n": "n", "value": "Score",
     "weight_error": "Weight error", "is_control": "Control", "cka": "CKA", "dtype": "Format",
-    "circuit_model_id": "Circuit of", "f": "f", "f_counterfactual": "f (counterfactual)",
+    "q_difference": "q, difference", "q_no_worse": "q, no worse", "n_edges": "Edges", "model_a": "One model",
+    "model_b": "The other", "circuit_model_id": "Circuit of", "f": "f", "f_counterfactual": "f (counterfactual)",
 }  # fmt: skip
 
 
@@ -110,10 +111,17 @@ def place(source: Any) -> str:
 
 
 def with_error(value: Any, stderr: Any, digits: int = 2) -> str:
-    """A score with its standard error."""
+    """A score with its standard error, both to the error's first digit and to no fewer than `digits` decimals."""
     shown = number(value, digits)
-    error = number(stderr, digits)
-    return shown if error in ("–", "0") or shown == "–" else f"{shown} ± {error}"
+    if number(stderr, digits) in ("–", "0", "∞", "−∞") or shown == "–":
+        return shown
+    digits = decimals(float(stderr), digits)
+    return f"{number(value, digits)} ± {number(stderr, digits)}"
+
+
+def decimals(error: float, least: int = 2, most: int = 6) -> int:
+    """How many decimals are known of a number with this error: up to the error's first digit."""
+    return min(most, max(least, math.ceil(-math.log10(abs(error))))) if error and math.isfinite(error) else least
 
 
 def big(value: Any) -> str:

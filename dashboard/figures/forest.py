@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dashboard import colours, text
-from dashboard.figures.frame import Chart, axis_of, beside, framed, heading, near, plain, tiles
+from dashboard.figures.frame import Chart, beside, filled, framed, heading, near, number_of, plain, tiles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ def differences(data: pd.DataFrame) -> Chart:
     chart, shapes = Chart(), []
     axes: dict[str, Any] = {}
     for number, panel in enumerate(panels):
-        axis = axis_of(0, number, _WIDE)
+        axis = number_of(number)
         points = data[data["panel"] == panel]
         limits = near(points["difference"], points["stderr"] * _TO_95, 0.0)
         inside = points[points["difference"].between(*limits)]
@@ -62,7 +62,7 @@ def controls(draws: pd.DataFrame) -> Chart:
     names = [f"{recipe} · {kind}" for recipe, kind in lines]
     chart, shapes = Chart(), []
     for number, task in enumerate(tasks):
-        axis = axis_of(0, number, _WIDE)
+        axis = number_of(number)
         of_task = draws[draws["task"] == task]
         for place, ((recipe, kind), name) in enumerate(zip(lines, names, strict=True)):
             of_recipe = of_task[of_task["recipe"] == recipe]
@@ -140,21 +140,21 @@ def _band(axis: str, x0: float, x1: float, y0: float | None = None, y1: float | 
 def _tiled(
     chart: Chart, tasks: Sequence[str], names: Sequence[str], axes: dict[str, Any], shapes: list[dict[str, Any]]
 ) -> Chart:
-    wide = min(len(tasks), _WIDE)
-    rows = -(-len(tasks) // _WIDE)
-    layout = tiles(rows, _WIDE if rows > 1 else wide, down=50 / (rows * (58 + 22 * len(names))))
+    wide = filled(len(tasks), _WIDE)
+    rows = -(-len(tasks) // wide)
+    layout = tiles(rows, wide, down=50 / (rows * (58 + 22 * len(names))))
     labels = [text.label(n, 40) for n in reversed(names)]
     notes = []
     for number, task in enumerate(tasks):
-        axis = axis_of(0, number, _WIDE)
+        axis = number_of(number)
         layout[f"yaxis{axis}"] |= {"type": "category", "categoryorder": "array", "categoryarray": labels,
                                    "nticks": len(names) + 1, "range": [-0.7, len(names) - 0.3]}  # fmt: skip
         layout[f"xaxis{axis}"] |= axes.get(f"xaxis{axis}", {"zeroline": False})
         x, y = layout[f"xaxis{axis}"]["domain"], layout[f"yaxis{axis}"]["domain"]
         notes.append(heading(f"<b>{text.label(task, 38)}</b>", sum(x) / 2, y[1]))
-    for number in range(len(tasks), rows * _WIDE if rows > 1 else wide):
-        layout.pop(f"xaxis{axis_of(0, number, _WIDE)}")
-        layout.pop(f"yaxis{axis_of(0, number, _WIDE)}")
+    for number in range(len(tasks), rows * wide):
+        layout.pop(f"xaxis{number_of(number)}")
+        layout.pop(f"yaxis{number_of(number)}")
     framed(chart, 84 + rows * (58 + 22 * len(names)), left=beside(labels), bottom=30, **layout, shapes=shapes,
            annotations=notes, hovermode="closest")  # fmt: skip
     return chart.arrange(legend={"y": 1.0, "yref": "container", "yanchor": "top"}, margin={"t": 56})

@@ -243,6 +243,11 @@ def tiles(rows: int, columns: int, gap: float = 18.0, width: float = 1100.0, dow
     return layout
 
 
+def filled(tiles: int, most: int) -> int:
+    """Columns of a grid of that many tiles with at most `most` columns, so that no tile stands alone in a row."""
+    return -(-tiles // max(1, -(-tiles // most)))
+
+
 def axis_of(row: int, column: int, columns: int) -> str:
     """The suffix of a tile's axes: nothing for the first, then 2, 3, ..."""
     return number_of(row * columns + column)

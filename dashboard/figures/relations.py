@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 VERDICTS = {"related": "#009E73", "unrelated": "#D55E00", "undecided": "#E69F00"}
 """Bluish green, vermilion, orange; the word always stands with it."""
 
+_NARROWEST = 1150
+"""Pixels of a figure over the whole width of a small screen."""
+
 _CODES = {"related": 0, "unrelated": 1, "undecided": 2}
 
 
@@ -32,6 +35,7 @@ def verdicts(lineage: pd.DataFrame, models: Sequence[str], theme: str) -> Chart:
     steps = [VERDICTS[word] for word in _CODES]
     scale = [[edge, colour] for i, colour in enumerate(steps) for edge in (i / len(steps), (i + 1) / len(steps))]
     y_names, x_names = [text.label(m, 28) for m in rows], [text.label(m, 20) for m in columns]
+    slanted = len(columns) * beside(x_names) > _NARROWEST - beside(y_names)
     chart = Chart(
         {
             "type": "heatmap", "x": list(range(len(columns))), "y": list(range(len(rows))), "z": z, "text": words,
@@ -43,11 +47,11 @@ def verdicts(lineage: pd.DataFrame, models: Sequence[str], theme: str) -> Chart:
     )  # fmt: skip
     chart.arrange(
         xaxis={"tickvals": list(range(len(columns))), "ticktext": x_names, "showgrid": False, "zeroline": False,
-               "side": "bottom", "tickangle": -30 if len(columns) > 4 else 0},
+               "side": "bottom", "tickangle": -30 if slanted else 0},
         yaxis={"tickvals": list(range(len(rows))), "ticktext": y_names, "showgrid": False, "zeroline": False,
                "range": [len(rows) - 0.5, -0.5]},
     )  # fmt: skip
-    bottom = beside(x_names) * 0.6 if len(columns) > 4 else 46
+    bottom = beside(x_names) * 0.6 if slanted else 46
     return framed(chart, int(70 + bottom + 36 * len(rows)), left=beside(y_names), bottom=bottom, dragmode=False)
 
 
@@ -84,7 +88,7 @@ def tree(nodes: Sequence[Node], theme: str) -> Chart:
                 "text": [f"  <b>{text.label(node.model, 36)}</b>  {_note(node)}" for node in some],
                 "textposition": "middle right", "cliponaxis": False,
                 "hovertext": [f"{text.label(node.model)}<br>{text.label(node.words, 60)}" for node in some],
-                "hovertemplate": "%{hovertext}<extra></extra>",
+                "hovertemplate": "%{hovertext}<extra></extra>", "customdata": [[node.model] for node in some],
             }
         )  # fmt: skip
     last = max((x for x, _ in at.values()), default=1.0)

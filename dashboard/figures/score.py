@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from dashboard import colours, text
@@ -11,6 +12,7 @@ from dashboard.figures.frame import (
     across,
     axis_of,
     beside,
+    filled,
     framed,
     heading,
     layer_axis,
@@ -29,12 +31,13 @@ def dots(data: pd.DataFrame, *, guides: bool = True) -> Chart:
     """Dot plot: a tile per task (`panel`), a line per subject (`name`), the mark by `kind`.
 
     Whiskers are `stderr`, or reach from `low` to `high` where the data have these; without either there are none.
-    With `guides` the scores of the one base and the one post model run through each tile as lines. A tile shows the
-    range of most scores; an edit that collapsed stands at its edge as an arrow with its score written beside it.
+    With `guides` the scores of the one base and the one post model run through each tile as lines. A tile shows whole
+    intervals where the data have them, else the range of most scores: an edit that collapsed stands at its edge as an
+    arrow with its score written beside it.
     """
     panels = list(dict.fromkeys(data["panel"]))
     names = list(dict.fromkeys(data["name"]))
-    wide = min(len(panels), 4)
+    wide = filled(len(panels), 4)
     rows = -(-len(panels) // wide)
     chart = Chart()
     shown: set[str] = set()
@@ -44,7 +47,7 @@ def dots(data: pd.DataFrame, *, guides: bool = True) -> Chart:
         axis = axis_of(0, number, wide)
         of_panel = data[data["panel"] == panel]
         held = of_panel.loc[of_panel["kind"].isin(("base", "post")), "value"] if guides else ()
-        limits[axis] = near(of_panel["value"], _reach(of_panel), *held)
+        limits[axis] = _limits(of_panel, held)
         for arrow in arrows(of_panel, "value", limits[axis], axis, name="name"):
             chart.add(arrow)
         for kind, points in of_panel[of_panel["value"].between(*limits[axis])].groupby("kind", sort=False):
@@ -91,11 +94,14 @@ def dots(data: pd.DataFrame, *, guides: bool = True) -> Chart:
     return chart
 
 
-def _reach(points: pd.DataFrame) -> pd.Series:
-    """How far whiskers go to either side, about; nothing where there are none."""
-    if "low" in points:
-        return (points["high"] - points["low"]) / 2
-    return points["stderr"] if "stderr" in points else points["value"].iloc[:0]
+def _limits(points: pd.DataFrame, held: Iterable[float | None]) -> tuple[float, float]:
+    """The range of a tile: from the lowest end of an interval to the highest, or around most of the scores."""
+    if "low" not in points:
+        return near(points["value"], points["stderr"] if "stderr" in points else points["value"].iloc[:0], *held)
+    ends = [v for v in plain([*points["value"], *points["low"], *points["high"]]) if v is not None]
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    edge = 0.05 * (high - low) or 0.05
+    return low - edge, high + edge
 
 
 def _whiskers(points: pd.DataFrame) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import circuit_frames, colours, parts, state, text
+from dashboard import circuit_frames, colours, parts, sentences, state, text
 from dashboard.figures import circuits, score
 from dashboard.parts import meaning
 from dashboard.queries import circuits as queries
@@ -17,6 +17,10 @@ ICON = ":material/hub:"
 ORDER = 45
 URL = "circuits"
 OPENS_MODEL = True
+TABLES = (
+    "circuit_heads", "circuit_edges", "circuit_faithfulness", "circuit_overlap", "component_masks",
+    "cross_model_patching",
+)  # fmt: skip
 
 ABLATIONS = ("mean", "counterfactual")
 LOOK = "Materialize `circuits`, `circuit_faithfulness`, `component_masks` and `cross_model_patching`, or run "
@@ -31,6 +35,7 @@ def show() -> None:
         parts.nothing("No circuits yet", f"{LOOK}`rotoscale circuit MODEL` for a look of its own.", link=text.dagster())
         return
     model, base = pair
+    sentences.about(URL, model, base, most=4)
     heads = queries.circuit_heads(parts.source(), base)
     steps = queries.circuit_steps(parts.source(), base)
     if heads.empty:
@@ -53,7 +58,7 @@ def _heads(heads: pd.DataFrame, steps: pd.DataFrame) -> None:
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     group = state.select("Step", groups, "step", names=lambda g: circuit_frames.GROUPS[g], where=left)
     models = list(dict.fromkeys(heads["model_id"]))
-    picked = state.several("Models", models, "shown", default=models[:8], names=text.short, where=right)
+    picked = state.several("Models", models, "models", default=models[:8], names=text.short, where=right)
     shown = heads[(heads["circuit_group"] == group) & heads["model_id"].isin(picked)]
     if shown.empty:
         parts.nothing("Nothing to draw", "This step was not taken in the models picked, or none is picked.")
@@ -69,7 +74,7 @@ def _heads(heads: pd.DataFrame, steps: pd.DataFrame) -> None:
         )
     with st.expander("Every step of every model"):
         parts.table(
-            steps, "circuit-steps", of="circuit_screens",
+            steps, "circuit-steps", of="circuit_screens", digits=2,
             order=["model_id", "circuit_group", "n_candidates", "n_kept", "best_score", "n_prompts", "n_senders",
                    "n_exact", "rank_correlation", "estimated_misses", "reason"],
         )  # fmt: skip
@@ -81,8 +86,8 @@ def _graph(heads: pd.DataFrame, steps: pd.DataFrame, model: str, base: str) -> N
     before = queries.circuit_edges(parts.source(), base)
     after = before if model == base else queries.followed_edges(parts.source(), model, base)
     st.markdown(f"The circuit of {text.code(base)}" + ("" if model == base else f" as it is in {text.code(model)}"))
-    for line in circuit_frames.empty_groups(steps, base):
-        st.caption(line)
+    if said := " ".join(circuit_frames.empty_groups(steps, base)):
+        st.caption(said)
     edges = circuit_frames.compared(before, after)
     if kept.empty or edges.empty:
         parts.nothing("No graph to draw", "The circuit has no heads, or its edges were not measured in this model.")
@@ -163,7 +168,7 @@ def _faithfulness(model: str, base: str) -> None:
         else:
             parts.nothing("No curves", "They come with `circuit_faithfulness`.")
     parts.table(
-        data, "circuit-faithfulness-table", of="circuit_faithfulness", columns=_ps("circuit_faithfulness"),
+        data, "circuit-faithfulness-table", of="circuit_faithfulness", digits=2, columns=_ps("circuit_faithfulness"),
         order=["model_id", "circuit_model_id", "accuracy_full", "accuracy_circuit", "accuracy_random",
                "accuracy_random_low", "accuracy_random_high", "p_value", "rank_p", "faithfulness", "f",
                "f_counterfactual",
@@ -172,7 +177,7 @@ def _faithfulness(model: str, base: str) -> None:
     boxes = queries.by_box(parts.source(), base)
     if len(boxes):
         with st.expander("By the position of the queried box"):
-            parts.table(boxes, "circuit-boxes")
+            parts.table(boxes, "circuit-boxes", digits=2)
 
 
 def _masks(model: str, base: str) -> None:
@@ -194,7 +199,7 @@ def _masks(model: str, base: str) -> None:
     )
     with st.expander("Masks as a table"):
         parts.table(
-            data, "component-masks-table", of="component_masks", columns=_ps("component_masks"),
+            data, "component-masks-table", of="component_masks", digits=2, columns=_ps("component_masks"),
             order=["model_id", "circuit_group", "desideratum", "heads", "accuracy", "accuracy_low", "accuracy_high",
                    "accuracy_random", "accuracy_random_high", "p_value", "rank_p", "n_prompts"],
         )  # fmt: skip
@@ -219,7 +224,7 @@ def _exchange(model: str, base: str) -> None:
     )
     with st.expander("Exchanges as a table"):
         parts.table(
-            data, "cross-model-table", of="cross_model_patching", columns=_ps("cross_model_patching"),
+            data, "cross-model-table", of="cross_model_patching", digits=2, columns=_ps("cross_model_patching"),
             order=["recipient_id", "donor_id", "component", "accuracy_recipient", "accuracy_patched",
                    "accuracy_random", "accuracy_random_high", "p_value", "rank_p", "random_draws", "random_in_layers",
                    "n_prompts"],
@@ -242,7 +247,7 @@ def _robustness(steps: pd.DataFrame, model: str, base: str) -> None:
             parts.nothing("Not compared yet", "Descendants' own circuits are compared by `circuit_faithfulness`.")
         else:
             parts.table(
-                overlaps, "circuit-overlap", of="circuit_overlap",
+                overlaps, "circuit-overlap", of="circuit_overlap", digits=2,
                 order=["model_id", "what", "precision", "recall", "jaccard", "jaccard_low", "jaccard_high"],
             )  # fmt: skip
     with right:
@@ -252,7 +257,7 @@ def _robustness(steps: pd.DataFrame, model: str, base: str) -> None:
             parts.nothing("Not repeated yet", "It comes with `circuits`.")
         else:
             parts.table(
-                stability, "circuit-stability", of="circuit_stability",
+                stability, "circuit-stability", of="circuit_stability", digits=2,
                 order=["model_id", "resample", "jaccard_heads", "jaccard_edges", "n_heads", "n_edges"],
             )  # fmt: skip
         left_out = [name for name in steps["model_id"].drop_duplicates() if name not in set(stability["model_id"])]

@@ -23,6 +23,9 @@ OF_FAMILY = "family "
 # Columns shown before any family is picked; every further one is a click away.
 FIRST_SHOWN = 4
 
+LETTER, EDGES, WIDEST = 5.6, 20, 700
+"""Width of a letter of a sentence in a table, about, of a cell's edges, and of the widest column, in pixels."""
+
 
 def show() -> None:
     """Draw the page."""
@@ -84,13 +87,20 @@ def _matrix(chosen: pd.DataFrame) -> None:
     """Claims by models: the word in its colour."""
     wide = assemble.claims_by_model(chosen)
     subjects = [column for column in wide.columns if column.startswith(assemble.OF)]
+    longest = int(wide["sentence"].fillna("").str.len().max())
     columns: dict[str, Any] = {
-        "claim": st.column_config.TextColumn("Claim", width=70, pinned=True),
-        "sentence": st.column_config.TextColumn("What the paper says", help=parts.meaning("sentence", "claims")),
+        "claim": st.column_config.TextColumn("Claim", width=60, pinned=True),
+        "sentence": st.column_config.TextColumn(
+            "What the paper says",
+            width=min(EDGES + int(LETTER * longest), WIDEST),
+            help=parts.meaning("sentence", "claims"),
+        ),
     }
     columns |= {
         name: st.column_config.TextColumn(
-            text.short(name.removeprefix(assemble.OF), 34), width="small", help=parts.meaning("verdict", "claims")
+            text.short(name.removeprefix(assemble.OF), 34),
+            width=EDGES + max(75, int(6.4 * len(text.short(name.removeprefix(assemble.OF), 34)))),
+            help=parts.meaning("verdict", "claims"),
         )
         for name in subjects
     }
@@ -128,10 +138,10 @@ def _one(chosen: pd.DataFrame) -> None:
     st.subheader(f"{text.code(claim)} of {text.code(subject)}", anchor=False)
     word = row["verdict"] if row["verdict"] in colours.VERDICTS else "unknown"
     st.markdown(f":{colours.BADGES.get(word, 'gray')}-badge[{word}]")
-    parts.verbatim(str(row["reason"] or "no reason given"))
+    parts.verbatim(text.sentence(str(row["reason"] or "no reason given")))
     parts.metrics(_numbers(row))
     if isinstance(row["statistic"], str) and row["statistic"]:
-        st.caption(f"Estimate: {text.code(row['statistic'], 200)}")
+        st.caption(f"Estimate: {text.plain(text.sentence(row['statistic']))}")
     lines = [f"| **{title}** | {text.plain(row[column] or '–')} |" for title, column in _RULE]
     st.markdown("\n".join(["| | The rule, written down before the numbers |", "|:--|:--|", *lines]))
     st.caption(f"Rule version {text.code(row['rule_version'])}.")
@@ -143,17 +153,24 @@ _RULE = (
     ("The paper says", "sentence"), ("Evidence", "evidence"), ("Control", "controlled_by"),
     ("Supported by", "supported_by"), ("Refuted by", "refuted_by"), ("Otherwise", "otherwise"),
 )  # fmt: skip
-_NUMBERS = (
-    ("Estimate", "estimate"), ("Interval, low", "ci_low"), ("Interval, high", "ci_high"), ("Control", "control"),
-    ("p", "p_value"), ("q", "q_value"), ("n", "n"), ("Power", "power"),
-)  # fmt: skip
 
 
 def _numbers(row: dict[str, Any]) -> list[tuple[str, str, str | None]]:
-    return [
-        (name, text.number(row[column], 0 if column == "n" else 3), parts.meaning(column, "claims"))
-        for name, column in _NUMBERS
-    ]
+    """Its numbers with their meanings: the estimate with the digits that its interval leaves known."""
+    low, high = (row[end] for end in ("ci_low", "ci_high"))
+    known = text.number(low) != "–" != text.number(high)
+    digits = text.decimals((high - low) / 20) if known else 3
+    interval = f"{text.number(low, digits)} to {text.number(high, digits)}" if known else "–"
+    shown = {
+        "Estimate": ("estimate", text.number(row["estimate"], digits)),
+        "Interval": ("ci_low", interval),
+        "Control": ("control", text.number(row["control"], digits)),
+        "p": ("p_value", text.number(row["p_value"], 2)),
+        "q": ("q_value", text.number(row["q_value"], 2)),
+        "n": ("n", text.number(row["n"], 0)),
+        "Power": ("power", text.number(row["power"], 2)),
+    }
+    return [(name, value, parts.meaning(column, "claims")) for name, (column, value) in shown.items()]
 
 
 def _rows(stored: Any) -> None:

@@ -9,6 +9,7 @@ from dashboard import assemble, colours, matrix, parts, queries, sentences, stat
 from dashboard.figures import agreement, heat, lines, score
 from dashboard.figures.frame import bulk
 from dashboard.quantities import QUANTITIES, shown
+from resources.warehouse.summaries.measures import RELATIVE_CHANGE_TEXT
 
 TITLE = "Compare"
 ICON = ":material/compare_arrows:"
@@ -64,7 +65,7 @@ def _numbers(chosen: list[Pair]) -> None:
             row = overall.loc[pair]
             parts.metrics(
                 [
-                    ("Moved, %", text.number(100 * row["relative_change"], 2), None),
+                    ("Moved, %", text.number(100 * row["relative_change"], 1), RELATIVE_CHANGE_TEXT),
                     ("α", text.number(row["alpha"], 4), parts.meaning("alpha_median", "scale_statistics")),
                     ("τ", text.number(row["tau"], 3), parts.meaning("tau", "agreement")),
                     (

@@ -209,7 +209,8 @@ def _attention(model: str, base: str) -> None:
         parts.nothing("Not measured yet", "It comes with `evaluation_scores`.")
         return
     applicable = sorted({str(v) for v in data["applicability"].dropna()})
-    st.caption("Prediction: " + ", ".join(text.code(v) for v in applicable) + ". " + text.DECAY)
+    possible = meaning("applicability", "attention_temperature") or ""
+    st.caption(f"The prediction is {' or '.join(map(text.plain, applicable))} here; it can be {possible} {text.DECAY}")
     data = data.assign(change=data["entropy_post"] - data["entropy_base"])
     if (data["predicted"].notna() & data["change"].notna()).any():
         parts.figure(

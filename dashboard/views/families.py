@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
-from dashboard import assemble, colours, parts, queries, sentences, state, text
+from dashboard import assemble, colours, pages, parts, queries, sentences, state, text
 from dashboard.figures import lines, score
 from dashboard.figures.frame import bulk
 from dashboard.quantities import shown
@@ -80,7 +82,7 @@ def _failed(failed: list[str], models: pd.DataFrame) -> None:
 def _filters(
     families: list[str], rows: pd.DataFrame, scores: pd.DataFrame
 ) -> tuple[list[str], pd.DataFrame, list[str]]:
-    one, two, three, four, five = st.columns([3, 2, 1.6, 2, 2])
+    one, two, three, four, five = st.columns([2.4, 1.6, 1.5, 3.4, 2])
     picked = state.several(
         "Families, newest first", families, "families", default=families[:FIRST_SHOWN], names=text.short, where=one,
         help="Type to search all of them.",
@@ -120,7 +122,7 @@ def _cards(picked: list[str], models: pd.DataFrame, rows: pd.DataFrame) -> None:
     for number, family in enumerate(picked):
         of_family = rows[rows["family"].fillna("") == family]
         bases = models[(models["family"].fillna("") == family) & (models["role"] == "base")]
-        with columns[number % across].container(border=True, gap="xsmall"):
+        with columns[number % across].container(border=True, gap="xsmall", key=f"card_{number}"):
             # A lone family has the whole width: its bases stand beside its descendants, not above them.
             head, body = st.columns([1, 2]) if across == 1 else (st.container(gap="xsmall"), st.container())
             head.markdown(f"**{text.code(family, 40)}**")
@@ -129,22 +131,35 @@ def _cards(picked: list[str], models: pd.DataFrame, rows: pd.DataFrame) -> None:
                     f"{text.code(base.model_id, 40)} · {text.number(base.n_layers, 0)} layers · "
                     f"{text.big(base.n_parameters)} parameters"
                 )
-            lines_ = [_line(r) for r in of_family.head(CARD_LINES).itertuples()]
-            if len(of_family) > CARD_LINES:
-                lines_.append(f"and {len(of_family) - CARD_LINES} more in the table")
-            body.markdown("  \n".join(lines_) or "no descendants yet")
+            with body.container(gap=None):
+                for row in of_family.head(CARD_LINES).to_dict("records"):
+                    _line(row)
+                if len(of_family) > CARD_LINES:
+                    st.markdown(f"and {len(of_family) - CARD_LINES} more in the table")
+                if of_family.empty:
+                    st.markdown("no descendants yet")
 
 
-def _line(row: object) -> str:
-    name = text.code(getattr(row, "model_id", ""), 34)
-    status = str(getattr(row, "status", ""))
+def _line(row: dict[str, Any]) -> None:
+    """A descendant: its name, which opens its page, and its overall numbers."""
+    page = next(page for page in pages.discover() if page.url == ("rotation" if row["status"] == "ready" else "models"))
+    query = {"family": row["family"] or "", "model": row["model_id"], "base": row["base_id"]}
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        name = text.plain(text.short(row["model_id"], 34))
+        st.page_link(page.streamlit(), label=name, icon=None, query_params=query, width="content")
+        st.markdown(_said(row), width="content")
+
+
+def _said(row: dict[str, Any]) -> str:
+    status = str(row["status"])
     if status != "ready":
-        return f"{name} {':red-badge' if status == 'quarantined' else ':gray-badge'}[{_word(status)}]"
-    moved, matrices = getattr(row, "relative_change", None), text.number(getattr(row, "with_tau", None), 0)
+        return f"{':red-badge' if status == 'quarantined' else ':gray-badge'}[{_word(status)}]"
+    moved, matrices = row["relative_change"], text.number(row["with_tau"], 0)
+    unrelated = ":gray-badge[unrelated] " if row["role"] == "unrelated" else ""
     return (
-        f"{name} moved {text.number(None if moved is None else 100 * moved, 1)}\u00a0%, "
-        f"α\u00a0{text.number(getattr(row, 'alpha', None))}, τ\u00a0{text.number(getattr(row, 'tau', None))}"
-        + (f" (together in {text.number(getattr(row, 'together', None), 0)} of {matrices})" if matrices != "–" else "")
+        f"{unrelated}moved {text.number(None if moved is None else 100 * moved, 1)}\u00a0%, "
+        f"α\u00a0{text.number(row['alpha'])}, τ\u00a0{text.number(row['tau'])}"
+        + (f" (together in {text.number(row['together'], 0)} of {matrices})" if matrices != "–" else "")
     )
 
 
@@ -166,7 +181,7 @@ def _glance(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> Non
                 score.overview(measured, _styles(measured)), "overview", measured[_IN_OVERVIEW], of="agreement",
                 alt="Descendants by overall alpha and agreement tau", on_pick="rerun",
             )  # fmt: skip
-            _opened(measured)
+            parts.opened("figure_overview", measured)
             st.caption(
                 f"An unrelated model far from the others stands at the edge as an arrow. {text.DECAY} Click a point to "
                 "open its model."
@@ -188,16 +203,6 @@ def _glance(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> Non
             score.dots(found, guides=len(bases) == 1), "scores", found, of="evaluation_scores",
             alt="Scores of the models with standard errors",
         )  # fmt: skip
-
-
-def _opened(measured: pd.DataFrame) -> None:
-    """Links to every page of the model whose point is picked."""
-    picked = st.session_state.get("figure_overview")
-    points = picked.selection.points if picked else []
-    named = [p["customdata"][6] for p in points if len(p.get("customdata") or ()) > 6]
-    row = measured[measured["model_id"].isin(named)]
-    if len(row):
-        parts.model_links(row.iloc[0].to_dict())
 
 
 def _styles(data: pd.DataFrame) -> dict[str, tuple[str, str, str]]:

@@ -125,18 +125,24 @@ def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
     st.subheader("One checkpoint", anchor=False)
     first = [*models.loc[models["role"] != "base", "model_id"], *models["model_id"]][:1]  # a base has little to say
     model = state.select(
-        "Model", list(models["model_id"]), "model", default=next(iter(first), None), names=lambda m: text.short(m, 80)
+        "Model",
+        list(models["model_id"]),
+        "model",
+        default=next(iter(first), None),
+        names=lambda m: text.short(m, 80),
+        where=st.columns(2)[0],
     )
     if model is None:
         parts.nothing("No checkpoint fits the filters", "Widen the filters above.")
         return
     row = models[models["model_id"] == model].iloc[0]
+    parts.model_links(row.to_dict())
     sentences.about(URL, model)
     left, right = st.columns([2, 3], gap="large")
     with left:
         fields = [c for c in models.columns if c not in ("run_id", "code_version", "materialized_at")]
         facts = pd.DataFrame(
-            {"what": [text.title(c) for c in fields], "value": [_fact(c, row[c]) for c in fields]},
+            {"What": [text.title(c) for c in fields], "Value": [_fact(c, row[c]) for c in fields]},
         )
         st.dataframe(facts, hide_index=True, height=35 * (len(fields) + 1) + 3, key="facts")
         parts.downloads(models[models["model_id"] == model], "model", "Registry entry")
@@ -169,7 +175,7 @@ def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
         changed = queries.most_changed(parts.source(), model)
         if len(changed):
             st.markdown("**Tensors that moved furthest**", help=meaning("relative_change", "tensor_changes"))
-            parts.table(changed, "most-changed", of="tensor_changes", height=320, order=[
+            parts.table(changed, "most-changed", of="tensor_changes", height=320, digits=3, order=[
                 "tensor", "relative_change", "cosine", "identical_share", "principal", "base_id",
             ])  # fmt: skip
 

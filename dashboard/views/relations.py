@@ -32,7 +32,7 @@ def show() -> None:
             link=text.dagster(),
         )
         return
-    family = state.select("Family", families, "family", names=text.short)
+    family = state.select("Family", families, "family", names=text.short, where=st.columns(3)[0])
     members = queries.members(parts.source(), family)
     lineage = queries.lineage(parts.source(), family)
     pairs = queries.pairs(parts.source(), family)
@@ -41,12 +41,12 @@ def show() -> None:
         f"{relation_frames.lineage_sentence(members, lineage)} {relation_frames.alike_sentence(pairs)} "
         f"{relation_frames.line_sentence(members, lines)}"
     )
-    _lineage(members, lineage, pairs)
+    _lineage(family, members, lineage, pairs)
     _alike(pairs)
     _lines(members, lines, family)
 
 
-def _lineage(members: pd.DataFrame, lineage: pd.DataFrame, pairs: pd.DataFrame) -> None:
+def _lineage(family: str, members: pd.DataFrame, lineage: pd.DataFrame, pairs: pd.DataFrame) -> None:
     st.subheader("Shared origin", anchor=False, help=meaning("verdict", "lineage"))
     if lineage.empty:
         parts.nothing("Not tested yet", "Materialize `lineage`.")
@@ -64,7 +64,7 @@ def _lineage(members: pd.DataFrame, lineage: pd.DataFrame, pairs: pd.DataFrame) 
         )
         with st.expander("Every pair as a table"):
             parts.table(
-                lineage, "lineage-table", of="lineage",
+                lineage, "lineage-table", of="lineage", digits=3,
                 order=["model_a", "model_b", "verdict", "reason", "p_exact", "p_match", "approximate", "distance",
                        "cosine", "cosine_matched", "earlier", "control_pairs", "control_smallest_p", "note"],
             )  # fmt: skip
@@ -74,14 +74,17 @@ def _lineage(members: pd.DataFrame, lineage: pd.DataFrame, pairs: pd.DataFrame) 
         parts.figure(
             relations.tree(nodes, parts.theme()), "family-tree", pd.DataFrame([vars(node) for node in nodes]),
             alt="The base at the left, each model as far from it as its weights are, with the p value of the test",
+            on_pick="rerun",
         )  # fmt: skip
+        parts.opened("figure_family-tree", members.assign(family=family))
         st.caption(
-            "Drawn as the family file declares it; across, the distance from the base. The p value is the smaller one "
+            "Drawn as the family file declares it; across, the distance from the base. A click on a point opens its "
+            "model. The p value is the smaller one "
             "of the two tests for a shared initialisation. A model that is not found related is not connected."
         )
 
 
-@st.fragment
+@state.fragment
 def _alike(pairs: pd.DataFrame) -> None:
     st.subheader("Did they move alike?", anchor=False, help=meaning("cosine", "descendant_relations"))
     if pairs.empty:
@@ -90,7 +93,8 @@ def _alike(pairs: pd.DataFrame) -> None:
         )
         return
     names = _pair_names(pairs)
-    picked = state.select("Two descendants", list(names), "pair", names=lambda key: text.short(key, 80))
+    where = st.columns(2)[0]
+    picked = state.select("Two descendants", list(names), "pair", names=_shortened, where=where)
     a, b = names[picked]
     data = queries.cosines(parts.source(), a, b)
     if data["value"].notna().any():
@@ -101,11 +105,11 @@ def _alike(pairs: pd.DataFrame) -> None:
         )  # fmt: skip
         chance = data["chance"].dropna()
         spread = f" Chance: 0 ± {chance.median():.3f} (median over matrices)." if len(chance) else ""
-        st.caption(f"1: the same change; 0: nothing in common; below 0: against each other.{spread}")
+        st.caption(f"At 1 it is the same change, at 0 nothing in common; below 0 one goes against the other.{spread}")
     else:
         parts.nothing("Nothing to draw", "One of the two left every matrix as it was.")
     parts.table(
-        pairs, "pairs", of="descendant_relations",
+        pairs, "pairs", of="descendant_relations", digits=2,
         order=["model_a", "model_b", "cosine", "cosine_chance", "matrices_beyond_chance", "matrices", "sign_agreement",
                "largest_overlap", "largest_chance", "left_overlap", "left_chance", "right_overlap", "right_chance",
                "changed_both", "changed_chance_margins", "undone", "undone_chance"],
@@ -113,7 +117,7 @@ def _alike(pairs: pd.DataFrame) -> None:
     st.caption("All matrices together: cosine and undone of them as one vector, medians of the rest.")
 
 
-@st.fragment
+@state.fragment
 def _lines(members: pd.DataFrame, lines: pd.DataFrame, family: str) -> None:
     st.subheader("Straight lines", anchor=False, help=meaning("barrier", "straight_lines"))
     if lines.empty:
@@ -124,7 +128,8 @@ def _lines(members: pd.DataFrame, lines: pd.DataFrame, family: str) -> None:
         )
         return
     names = _pair_names(lines)
-    picked = state.select("From one model to another", list(names), "line", names=lambda key: text.short(key, 80))
+    where = st.columns(2)[0]
+    picked = state.select("From one model to another", list(names), "line", names=_shortened, where=where)
     a, b = names[picked]
     shown = lines[(lines["model_a"] == a) & (lines["model_b"] == b)]
     parts.figure(
@@ -135,7 +140,7 @@ def _lines(members: pd.DataFrame, lines: pd.DataFrame, family: str) -> None:
         f"At t the weights are (1 − t) of {text.code(a)} and t of {text.code(b)}; the loss is −log p of the right "
         f"answer in nats, the mean of {n} documents of each task. A barrier is a loss above the dashed chord."
     )
-    parts.table(relation_frames.barriers(lines), "barriers")
+    parts.table(relation_frames.barriers(lines), "barriers", digits=3)
     features = queries.linearity(parts.source(), family)
     if features["error"].notna().any():
         strangers = set(members.loc[members["role"] == "unrelated", "model_id"])
@@ -145,8 +150,13 @@ def _lines(members: pd.DataFrame, lines: pd.DataFrame, family: str) -> None:
             alt="How far features halfway are from the mean of the ends, by layer, a line per pair",
         )  # fmt: skip
         st.caption(
-            "0: the mean of the two ends' features. Dashed: lines to a model that the family file calls unrelated."
+            "At 0 they are the mean of the two ends' features. Lines to a model that the family file calls unrelated "
+            "are dashed."
         )
+
+
+def _shortened(pair: str) -> str:
+    return text.short(pair, 80)
 
 
 def _pair_names(data: pd.DataFrame) -> dict[str, tuple[str, str]]:

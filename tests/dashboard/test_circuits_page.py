@@ -31,12 +31,12 @@ def test_every_model_of_the_family_stands_side_by_side(app: App, small: Path) ->
 
 def test_an_empty_group_says_its_best_rejected_score(app: App, small: Path) -> None:
     said = words(app(small, "circuits", model="demo-math"))
-    assert "D structure readers: empty: best rejected score -0.011" in said
+    assert "No head is kept of D structure readers: the best rejected score is -0.011" in said
     assert "A value fetchers: empty" not in said
 
 
 def test_the_choices_stand_in_the_address(app: App, small: Path) -> None:
-    test = app(small, "circuits", model="demo-math", step="B", ablation="counterfactual", shown="demo-base")
+    test = app(small, "circuits", model="demo-math", step="B", ablation="counterfactual", models="demo-base")
     assert test.selectbox(key="choice_step").value == "B"
     grid = next(chart for chart in charts(test) if any(trace["type"] == "heatmap" for trace in chart["data"]))
     assert [(t["x"], t["y"]) for t in grid["data"] if t["type"] == "scatter"] == [([2], [1])]

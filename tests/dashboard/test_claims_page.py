@@ -42,8 +42,8 @@ def test_the_address_opens_a_verdict_with_its_numbers_and_rows(app: App, small: 
     assert not test.exception
     word = stored(small)["HC3"]
     assert f"badge[{word}]" in words(test)
-    assert f"made up to be {word}." in [element.value for element in test.text]
-    assert "0.250" in [metric.value for metric in test.metric] or word == "not tested"
+    assert f"Made up to be {word}." in [element.value for element in test.text]
+    assert "0.25" in [metric.value for metric in test.metric] or word == "not tested"
     rests_on = [frame.value for frame in test.dataframe if "alpha_median" in frame.value.columns]
     assert len(rests_on) == 1
     assert set(rests_on[0]["model_id"]) == {MODEL}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from .conftest import HOSTILE, charts, open_page, words
+from .conftest import HOSTILE, PAGES, charts, open_page, words
 
 App = Callable[..., AppTest]
 VIEW = {"family": "demo", "model": "demo-math", "base": "demo-base", "scale": "ratio_cv", "layer": "3", "matrix": "up"}
@@ -95,3 +95,13 @@ def test_pages_do_not_narrow_each_other(app: App, small: Path) -> None:
     open_page(test, "families")
     assert test.multiselect(key="choice_families").value == ["demo"]
     assert charts(test)
+
+
+def test_choices_of_one_page_suit_every_other_page(app: App, small: Path) -> None:
+    """Two pages that call different choices alike would take each other's."""
+    test = app(small, PAGES[0])
+    for page in (*PAGES[1:], *reversed(PAGES[:-1])):
+        test.query_params.clear()
+        open_page(test, page)
+        assert not test.exception, page
+        assert "Nothing to draw" not in words(test), page
