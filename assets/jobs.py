@@ -30,8 +30,7 @@ jobs = [
         # Checks alone: what is judged is what is stored. A job of checks has no partitions in Dagster, a run may.
         selection=dg.AssetSelection.all_asset_checks(),
         description="Every check of stored rows, of every model; with the run tag `dagster/partition` set to a model's "
-        "name, of that model alone. Nothing is made again. On an asset's page Dagster offers no button for this, "
-        "because the checks have partitions.",
+        "name, of that model alone. Nothing is made again.",
         tags={"rotoscale/scope": "all"},
     ),
     dg.define_asset_job(
