@@ -89,6 +89,7 @@ def _plain(frame: pd.DataFrame) -> list[dict[str, object]]:
 def _news() -> None:
     """Which models have results of the last days, whether they are watched for or not, newest first."""
     made = registry.materialized(parts.source())
+    made = made[made["model_id"].fillna("") != ""]  # verdicts on a whole family are no model's
     st.subheader(f"New in the last {DAYS} days", anchor=False)
     if made.empty:
         st.markdown("No results yet.")

@@ -36,7 +36,7 @@ ANSWERS = {
     "Is this model a relative": r"\d+ related and \d+ unrelated",
     "Which run made": r"From .*run .*code version .*UTC",
     "What failed": "`demo-broken`[^~]*3 values that are NaN; download the checkpoint again",
-    "What is new": r"Results of \d+ models were made, or made again: `demo-",
+    "What is new": "Results of 7 models were made, or made again: `demo-",
     "How do I cite": "How to cite it: `CITATION.cff`",
 }
 
