@@ -22,7 +22,9 @@ def row_checks(asset: str, *judges: Judge, tables: Sequence[str] = ()) -> dg.Ass
     specs = [check_spec(asset, judge.__name__, inspect.getdoc(judge) or "") for judge in judges]
 
     @dg.multi_asset_check(name=f"checks_of_{asset}", specs=specs, can_subset=True)
-    def judged(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> Iterator[dg.AssetCheckResult]:
+    def judged(
+        context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
+    ) -> Iterator[dg.AssetCheckResult | dg.AssetCheckEvaluation | dg.Output[None]]:
         run, store = context.op_execution_context, workspace.open().tables
         models = [run.partition_key] if run.has_partition_key else store.models(tables[0])
         wanted = {key.name for key in run.selected_asset_check_keys}
@@ -33,9 +35,33 @@ def row_checks(asset: str, *judges: Judge, tables: Sequence[str] = ()) -> dg.Ass
             for judge in chosen:
                 found[judge][model] = judge(*rows)
         for judge in chosen:
-            yield found[judge][models[0]] if len(models) == 1 else _together(asset, judge, found[judge])
+            if run.has_partition_key:
+                yield found[judge][run.partition_key]
+            else:
+                yield from _of_all(asset, judge, found[judge])
 
     return judged
+
+
+def _of_all(
+    asset: str, judge: Judge, found: Mapping[str, dg.AssetCheckResult]
+) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
+    """The events of a check of every model at once.
+
+    What Dagster makes of an AssetCheckResult: for it Dagster would ask which partition's materialization was judged,
+    and fail because a run without a partition has none.
+    """
+    result = _together(asset, judge, found)
+    yield dg.Output(None, output_name=check_spec(asset, judge.__name__, "").get_python_identifier())
+    yield dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(asset),
+        check_name=judge.__name__,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
+        blocking=False,
+    )
 
 
 def _together(asset: str, judge: Judge, found: Mapping[str, dg.AssetCheckResult]) -> dg.AssetCheckResult:

@@ -26,6 +26,14 @@ jobs = [
         tags={"rotoscale/scope": "model"},
     ),
     dg.define_asset_job(
+        "check_stored_rows",
+        # Checks alone: what is judged is what is stored. A job of checks has no partitions in Dagster, a run may.
+        selection=dg.AssetSelection.all_asset_checks(),
+        description="Every check of stored rows, of every model; with the run tag `dagster/partition` set to a model's "
+        "name, of that model alone. Nothing is made again.",
+        tags={"rotoscale/scope": "all"},
+    ),
+    dg.define_asset_job(
         "publish",
         selection=dg.AssetSelection.assets(*PUBLISHED),
         description="Verdicts and sentences, of those models whose evidence changed, and then all "

@@ -46,12 +46,18 @@ def _run() -> int:
         error.show()
         return error.exit_code
     except RotoscaleError as error:
-        click.echo(f"Error: {error}", err=True)
+        _complain(f"Error: {error}")
         return 1
     except BrokenPipeError:  # the reader of a pipe went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        click.echo(f"Error: {error.strerror or error}{where}; nothing half-written is kept, run again", err=True)
+        _complain(f"Error: {error.strerror or error}{where}; nothing half-written is kept, run again")
         return 1
+
+
+def _complain(sentence: str) -> None:
+    from command_line.show import complain
+
+    complain(sentence)

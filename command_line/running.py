@@ -225,14 +225,16 @@ def _execute(
 def bar(console: Console) -> Iterator[None]:
     """One progress bar with time left on standard error, fed by whatever work reports."""
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.table import Column
 
     columns: tuple[Any, ...] = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        # Where the line is too short, the description is wrapped: times and shares are kept whole.
+        TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold")),
+        BarColumn(bar_width=40 if console.width >= 120 else 10, table_column=Column(no_wrap=True)),
         TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
     )
     tasks: dict[str, TaskID] = {}
     ended: dict[str, None] = {}

@@ -9,19 +9,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from command_line.tabular import NARROWEST, Table, number, table
 from resources.warehouse.summaries import PairSummary
 
 NO_EXPERT = -1
 """In the column `expert` of a matrix that is none's."""
+
+__all__ = ["comparison", "complain", "errors", "number", "output", "overview", "put", "say", "table"]
 
 _OVERALL = (
     "relative_change alpha alpha_p05 alpha_p95 nf nf_over_null nf_over_null_p05 nf_over_null_p95 nf_over_unrelated"
 )
 
 
-PIPE_WIDTH = 120
+PIPE_WIDTH = 80
 """Columns of what is printed into a file or a pipe, unless COLUMNS says otherwise."""
 
 
@@ -40,7 +42,7 @@ def say(console: Console, sentence: str, bullet: str = "", style: str | None = N
     """Print a sentence in lines that break between words only."""
     text = textwrap.fill(
         sentence,
-        width=max(console.width, 20),
+        width=max(console.width, NARROWEST),
         initial_indent=bullet,
         subsequent_indent=" " * len(bullet),
         break_long_words=False,
@@ -49,43 +51,26 @@ def say(console: Console, sentence: str, bullet: str = "", style: str | None = N
     console.print(text, style=style, markup=False, soft_wrap=True)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str | None = None) -> Table:
-    """A plain table: numbers aligned right, neither they nor single words ever broken over lines."""
-    made = Table(
-        title=title, title_justify="left", caption=caption, caption_justify="left", box=None, padding=(0, 2, 0, 0)
-    )
-    for i, column in enumerate(columns):
-        numeric = all(isinstance(row[i], int | float | None) for row in rows)
-        whole = numeric or all(" " not in str(row[i]) for row in rows)
-        made.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
-    for row in rows:
-        made.add_row(*(number(cell) for cell in row))
-    return made
+def complain(sentence: str) -> None:
+    """Print what went wrong on standard error: wrapped on a terminal, elsewhere on one line, as logs are searched."""
+    console = errors()
+    if console.is_terminal:
+        say(console, sentence)
+    else:
+        console.print(sentence, markup=False, soft_wrap=True)
 
 
 def put(console: Console, made: Table) -> None:
-    """Print a table; one that cannot be narrow enough goes beyond the edge rather than cut its numbers and names."""
-    from rich.measure import Measurement
-
-    needed = Measurement.get(console, console.options.update(max_width=10_000), made).minimum
-    before, console.width = console.width, max(console.width, needed)
-    console.print(made, crop=False)
-    console.width = before
+    """Print a table with its title above and its caption below it, no line longer than the console is wide."""
+    say(console, made.title, style="bold")
+    for line in made.lines(max(console.width, NARROWEST)):
+        console.print(line, markup=False, soft_wrap=True)
+    if made.caption:
+        say(console, made.caption, style="dim")
 
 
 def _cells(rows: Sequence[dict[str, Any]], columns: str) -> list[list[Any]]:
     return [[row[column] for column in columns.split()] for row in rows]
-
-
-def number(value: Any) -> str:
-    """A cell: four significant digits, nothing for a missing value, and text safe from markup."""
-    from rich.markup import escape
-
-    if value is None:
-        return ""
-    if isinstance(value, bool) or not isinstance(value, float):
-        return escape(str(value))
-    return f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e4 else f"{value:.4f}"
 
 
 def comparison(console: Console, summary: PairSummary) -> None:

@@ -33,7 +33,7 @@ def short(console: Console, rows: PairRows) -> None:
                     kind,
                     len(group),
                     _median(group, "relative_change"),
-                    round(100 * where[kind], 1),
+                    f"{100 * where[kind]:.1f}",
                     _median(group, "alpha_median"),
                     _median(group, "tau"),
                     sum(called_together(row["tau"], row["q_together"]) for row in group),
@@ -43,6 +43,7 @@ def short(console: Console, rows: PairRows) -> None:
                 for kind, group in _by_type(rows.matrices).items()
             ],
             caption="Medians over layers; together, apart: in how many of n matrices.",
+            numbers=["of all, %"],
         ),
     )
 
@@ -85,6 +86,7 @@ def agreement(console: Console, rows: PairRows) -> None:
                 [kind, f"{100 * where[kind]:.1f}", *(_share(group, part) for part in _PARTS), _leading(group)]
                 for kind, group in by_type.items()
             ],
+            numbers=["of all", *_PARTS],
             caption="scale: one factor; diagonal: an uneven scale; shared, apart: both sides together, each in its own "
             "way; outside the base's spaces; leading: block of the base's leading tenth.",
         ),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from command_line.show import number, put, say
-from resources.warehouse.summaries.scores import BehaviourSummary, Score, behaviour_summary
+from command_line.show import number, put, say, table
+from resources.warehouse.summaries.scores import BehaviourSummary, Column, Score, behaviour_summary
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,34 +24,37 @@ def scores(console: Console, connection: duckdb.DuckDBPyConnection, model: str) 
 
 def print_scores(console: Console, summary: BehaviourSummary) -> None:
     """Print the table (rows base, post, edits, controls; columns tasks), then one sentence per finding."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(
-        title=f"What {summary.model} can do, and what edits of it can",
-        title_justify="left",
-        caption="Value ± standard error. Weight error: relative distance to the post model over the edited matrices.",
-        caption_justify="left",
-        box=None,
-        padding=(0, 2, 0, 0),
+    tasks = {column.task: _header(column) for column in summary.columns}
+    rows = [
+        [
+            row.subject_id if row.kind in ("base", "post") else row.label,
+            row.kind,
+            row.weight_error,
+            *(_cell(row.scores.get(task)) for task in tasks),
+        ]
+        for row in summary.rows
+    ]
+    put(
+        console,
+        table(
+            f"What {summary.model} can do, and what edits of it can",
+            ["subject", "kind", "weight error", *tasks.values()],
+            rows,
+            caption="Value ± standard error. Weight error: relative distance to the post model over the edited "
+            "matrices.",
+            numbers=list(tasks.values()),
+        ),
     )
-    table.add_column("subject", no_wrap=True)
-    table.add_column("kind", no_wrap=True)
-    table.add_column("weight error", justify="right")
-    for column in summary.columns:
-        arrow = "↑" if column.higher_is_better else "↓"
-        samples = f"n {column.n_samples}" if column.n_samples else ""
-        table.add_column(escape(f"{column.task}\n{column.metric} {arrow} {samples}"), justify="right", no_wrap=True)
-    for row in summary.rows:
-        cells = [_cell(row.scores.get(column.task)) for column in summary.columns]
-        name = row.subject_id if row.kind in ("base", "post") else row.label
-        table.add_row(escape(name), row.kind, number(row.weight_error), *cells)
-    put(console, table)
     for sentence in summary.findings:
         say(console, sentence, "- ")
     reasons = {score.reason: None for row in summary.rows for score in row.scores.values() if score.reason}
     for reason in reasons:
         say(console, f"failed: {reason}")
+
+
+def _header(column: Column) -> str:
+    arrow = "↑" if column.higher_is_better else "↓"
+    return " ".join([column.task, column.metric, arrow, *([f"n {column.n_samples}"] if column.n_samples else [])])
 
 
 def _cell(score: Score | None) -> str:

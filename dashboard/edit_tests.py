@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import assemble, colours, parts, queries, state, text
+from dashboard import assemble, colours, document_texts, parts, queries, state, text
 from dashboard.figures import forest
 from dashboard.parts import meaning
 
@@ -133,8 +133,8 @@ def documents(edits: pd.DataFrame, scores: pd.DataFrame, model: str, base: str) 
     lost, gained = data[data["lost"] > 0], data[data["lost"] < 0][::-1]
     st.caption(
         f"Of {len(data)} documents that both were scored on, {len(lost)} went worse with {text.code(names[edit], 40)} "
-        f"than with the post model, and {len(gained)} better. The tables hold the documents' numbers and scores; their "
-        "text is in the task's own data. What each model writes after fixed prompts stands below."
+        f"than with the post model, and {len(gained)} better. The table holds the documents' numbers and scores; some "
+        "can be read below it: those that the edit changed most, and some drawn by chance."
     )
     parts.table(
         {"lost": lost, "gained": gained, "all": data}[which].head(LISTED), "documents", of="evaluation_samples",
@@ -150,3 +150,4 @@ def documents(edits: pd.DataFrame, scores: pd.DataFrame, model: str, base: str) 
                                                   "post model, whatever the direction of the metric."),
         },
     )  # fmt: skip
+    document_texts.read(model, edit, task, data)

@@ -236,7 +236,8 @@ def footer() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
             f"Published version {int(row['version'])}, {moment(row['published_at'])}. Every number on this page is a "
-            f"query over {code_name()}. [Dagster UI]({text.dagster()})"
+            f"query over {code_name()}. How to cite it: `CITATION.cff`; what to name beside it: `docs/citing.md`. "
+            f"[Dagster UI]({text.dagster()})"
         )
         state.segments(
             "Figures are saved as", IMAGE_FORMATS, "image", names=str.upper,

@@ -15,6 +15,9 @@ EDIT = "edit-4"
 EVALUATION = "evaluation-3"
 """Part of every stored score's identity: change it whenever the same model and task could give another score."""
 
+DOCUMENTS = "documents-1"
+"""Of the documents kept as texts: change it whenever the same scores could give other rows of `document_answers`."""
+
 CONTROLS = "controls-2"
 """Change it whenever the same edits could be given other control draws, or another test against them."""
 

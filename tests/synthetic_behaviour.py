@@ -55,11 +55,26 @@ def derived_rows(model: str, base: str, edits: Sequence[dict[str, Any]], tasks: 
                 test |= {"margin": 0.02, "p_value": 0.16, "p_not_worse": 0.16, "p_worse": 0.84, "p_better": 0.84}
                 equivalence.append(place | test | {"power": 0.4, "n": 100})
     subjects = [model, *(edit["edit_id"] for edit in edits)]
+    answers = [
+        {
+            "edit_id": edit["edit_id"],
+            "task": task,
+            "doc_id": i,
+            "model_id": model,
+            "chosen": ("changed", "drawn")[i % 2],
+        }
+        | {"prompt": f"Question {i} of {task}?", "right_answer": " five", "base_answer": None}
+        | {"post_answer": " five", "edit_answer": " of of of"}
+        for edit in edits
+        for task in tasks
+        for i in range(3)
+    ]
     variety = {"distinct_1": 0.5, "distinct_2": 0.8, "distinct_3": 0.9, "repetition": 0.1, "longest_run": 0.05}
     variety |= {"vocabulary_share": 0.2, "n_texts": 2, "n_tokens": 16}
     temperature = {"model_id": model, "base_id": base, "spearman": 0.3, "ci_low": -0.4, "ci_high": 0.8}
     return {
         "recovered_gain": gains,
+        "document_answers": answers,
         "equivalence": equivalence,
         "degeneration": [{"subject_id": subject, "model_id": model} | variety for subject in subjects],
         "divergence": [{"model_id": model, "task": task, "kl": 0.2, "stderr": 0.02, "n": 40} for task in tasks],

@@ -37,6 +37,11 @@ def _tasks(space: Workspace, entry: ModelEntry) -> Any:
     return [Harness.version(), versions.PROBE, tasks, space.settings.seed, model_dtype(space.settings.device)]
 
 
+def _scoring(space: Workspace, entry: ModelEntry) -> Any:
+    """The tasks, and which documents are kept as texts."""
+    return [_tasks(space, entry), versions.DOCUMENTS]
+
+
 def _controls(space: Workspace, entry: ModelEntry) -> Any:
     """Disruptive edits, draws, and the documents that they are held against; nothing where there is no such edit."""
     from resources.edits.shelf import wanted_plans
@@ -80,7 +85,7 @@ GROUP = Group(
             versions.EVALUATION,
             after=("edited_checkpoints", "scale_statistics"),
             reads=its_base,
-            settings=_tasks,
+            settings=_scoring,
             settings_from="evaluation_tasks",
             upstream=_what_is_scored,
         ),

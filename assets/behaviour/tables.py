@@ -126,6 +126,25 @@ TABLES = (
         """,
     ),
     table(
+        "document_answers",
+        "evaluation_scores",
+        "edit_id task doc_id",
+        "Some documents of every task as texts, and what base, post model and edit answered: up to 20 on which the "
+        "edit's score differs most from the post model's, and 20 drawn by the seed.",
+        """
+        edit_id VARCHAR Edit or control.
+        model_id VARCHAR Post-trained checkpoint the edit belongs to.
+        task VARCHAR Evaluation task.
+        doc_id INTEGER Document of the task, as in evaluation_samples.
+        chosen VARCHAR changed (edit and post model differ most), or drawn (by chance).
+        prompt VARCHAR Text given, of a long one the end; empty where the document itself is what is scored.
+        right_answer VARCHAR Text that counts as right, or the document itself.
+        base_answer VARCHAR What the base answered; empty where the task only asks how likely the right answer is.
+        post_answer VARCHAR What the post model answered.
+        edit_answer VARCHAR What the edit answered.
+        """,
+    ),
+    table(
         "evaluation_contrasts",
         "evaluation_scores",
         "subject_id reference_id task metric filter",

@@ -30,7 +30,9 @@ def adapter_init(base: str, band: str, rank: int, out: Path, matrices: str | Non
 
     \b
     OUT/base      BASE without the band, in float32; load it in place of BASE
-    OUT/adapter   the band as a LoRA (lora_alpha = r), to be trained on OUT/base with PEFT
+    OUT/adapter   the band as a LoRA (lora_alpha = r), to be trained on
+                  OUT/base with PEFT
+
     Before any training the two together are BASE.
 
     \b
@@ -65,15 +67,14 @@ def adapter_init(base: str, band: str, rank: int, out: Path, matrices: str | Non
         )
     space.factors.trim()
     console = show.output()
-    console.print(
+    show.say(
+        console,
         f"{written.matrices} matrices: the adapter holds {100 * written.energy:.3g} % of their squared norm ({band} "
         f"band, rank {rank}). Residual and adapter together differ from the base by at most "
         f"{show.number(written.largest_error)} in any element.",
-        markup=False,
     )
-    console.print(
+    show.say(
+        console,
         f'Load AutoModelForCausalLM.from_pretrained("{written.base}"), then '
         f'PeftModel.from_pretrained(model, "{written.adapter}", is_trainable=True).',
-        markup=False,
-        soft_wrap=True,
     )

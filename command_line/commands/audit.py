@@ -41,9 +41,11 @@ def audit(first: str, second: str, third: str | None, json_file: Path | None) ->
     numbers: after a conversion, resharding or change of number format.
 
     \b
-    Verdicts on a merge, one or several, whose floor is the rounding of the stored number format:
-      merged exactly; merged with another scale; merged and rounded; layers or parts missing;
-      something else changed besides; norm right but values scrambled; not merged at all;
+    Verdicts on a merge, one or several, whose floor is the rounding of the
+    stored number format:
+      merged exactly; merged with another scale; merged and rounded;
+      layers or parts missing; something else changed besides;
+      norm right but values scrambled; not merged at all;
       made from another base; too small a change to tell
     Of two copies: equal; equal up to rounding; different; and the scrambled ones.
 
@@ -81,14 +83,15 @@ def audit(first: str, second: str, third: str | None, json_file: Path | None) ->
 def _print(console: Console, rows: list[AuditRow], summary: Summary) -> None:
     from command_line import show
 
-    console.print("; ".join(summary.verdicts), style="bold", markup=False)
+    show.say(console, "; ".join(summary.verdicts), style="bold")
     for sentence in summary.sentences:
-        console.print(sentence, markup=False, soft_wrap=True)
+        show.say(console, sentence)
     wrong = [row for row in rows if not row.is_right]
     if wrong:
         more = f"{len(wrong) - _SHOWN} more with --json" if len(wrong) > _SHOWN else None
         columns = ["tensor", "state", "format", "scale from", "to", "elements off", "of", "left over change"]
-        console.print(show.table("Not bit for bit as expected", columns, [_cells(row) for row in wrong[:_SHOWN]], more))
+        cells = [_cells(row) for row in wrong[:_SHOWN]]
+        show.put(console, show.table("Not bit for bit as expected", columns, cells, more))
 
 
 def _cells(row: AuditRow) -> list[Any]:

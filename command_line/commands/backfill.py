@@ -52,21 +52,23 @@ def backfill(
         ]
         if rows:
             columns = ["model", "family", "released", "why", "would be made", "tries in vain"]
-            console.print(show.table("rotoscale backfill", columns, rows))
+            show.put(console, show.table("rotoscale backfill", columns, rows))
         later = sum(bool(one.assets) for one in waiting) - len(turn)
-        console.print(f"{len(turn)} models would be brought up to date, {later} more wait; nothing was done.")
+        said = f"{len(turn)} models would be brought up to date, {later} more wait; nothing was done."
+        show.say(console, said)
         return
     # Narrowed to older code, the other assets of these models are left as they are.
     assets = list({name: None for one in turn for name in one.assets}) if older_code else None
     outcome = materialize(space, [one.model for one in turn], show.errors(), assets)
-    console.print(
+    show.say(
+        console,
         f"{len(outcome.done)} models brought up to date, {len(outcome.fresh)} already were, "
-        f"{len(outcome.failed)} failed."
+        f"{len(outcome.failed)} failed.",
     )
     for model, reason in outcome.failed.items():
-        show.errors().print(f"{model}: {reason}", markup=False, soft_wrap=True)
+        show.complain(f"{model}: {reason}")
     for one in waiting:
         for asset, reason in one.held.items():
-            show.errors().print(f"{one.model}: {asset} was left out, {reason}", markup=False, soft_wrap=True)
+            show.complain(f"{one.model}: {asset} was left out, {reason}")
     if outcome.failed:
         raise click.exceptions.Exit(1)

@@ -46,9 +46,12 @@ def circuit(model: str, others: tuple[str, ...], json_file: Path | None, prompts
 
     \b
     The output:
-      groups        the heads of each step, or the best rejected score of a step that found none
-      faithfulness  what the circuit does alone, beside random circuits of the same size
-      with --in     the same inside the other model, and each group of heads exchanged between the two
+      groups        the heads of each step, or the best rejected score of a
+                    step that found none
+      faithfulness  what the circuit does alone, beside random circuits of
+                    the same size
+      with --in     the same inside the other model, and each group of heads
+                    exchanged between the two
 
     \b
     Examples:
@@ -166,7 +169,7 @@ def _print(console: Console, tables: Tables, reason: str) -> None:
         ),
     )
     if reason:
-        console.print(f"Note: {reason}.", markup=False)
+        show.say(console, f"Note: {reason}.")
     columns = "model_id circuit_model_id accuracy_full accuracy_circuit accuracy_random p_value faithfulness f n_heads"
     show.put(
         console,
@@ -189,4 +192,4 @@ def _print(console: Console, tables: Tables, reason: str) -> None:
     failed = [f"{row['model_id']}: {row['check']} (error {row['error']:.2g})" for row in tables["circuit_checks"]
               if not row["passed"]]  # fmt: skip
     for line in failed:
-        console.print(f"Check failed: {line}", style="bold red", markup=False)
+        show.say(console, f"Check failed: {line}", style="bold red")

@@ -32,7 +32,7 @@ def compare(base: str, post: str, json_file: Path | None, wide: bool) -> None:
     \b
     The output, from top to bottom:
       verdicts on the papers' claims that weights alone can support or refute
-      a reading: how much changed and where, scale, agreement, and what is not known
+      a reading: how much changed and where, scale, agreement, what is not known
       one table by matrix type
 
     \b
@@ -41,7 +41,8 @@ def compare(base: str, post: str, json_file: Path | None, wide: bool) -> None:
       scale       how singular values were scaled, per matrix type
       rotation    He and Cao's NF per matrix type (full depth)
       the five matrices that stand out
-      agreement   whether left and right changed together, and where the energy of the change lies
+      agreement   whether left and right changed together, and where the
+                  energy of the change lies
 
     \b
     Examples:
@@ -79,7 +80,7 @@ def compare(base: str, post: str, json_file: Path | None, wide: bool) -> None:
         # Stored of every model against its base; one against itself, or another reference, is read here and now.
         reading = sentences_on(connection, post_entry.id, PAIR_PAGE) if is_its_base else pair_sentences(found)
     console = show.output()
-    console.print(f"{post_entry.id} against {base_entry.id}", style="bold", markup=False, soft_wrap=True)
+    show.say(console, f"{post_entry.id} against {base_entry.id}", style="bold")
     for row in verdicts:
         if row["verdict"] != NOT_TESTED:
             show.say(console, row["sentence"], "- ")

@@ -13,7 +13,8 @@ def completion(shell: str) -> None:
     \b
     bash, in ~/.bashrc:   eval "$(rotoscale completion bash)"
     zsh, in ~/.zshrc:     eval "$(rotoscale completion zsh)"
-    fish:                 rotoscale completion fish > ~/.config/fish/completions/rotoscale.fish
+    fish:                 rotoscale completion fish \\
+                            > ~/.config/fish/completions/rotoscale.fish
     """
     from click.shell_completion import get_completion_class
 

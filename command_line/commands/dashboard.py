@@ -25,5 +25,5 @@ def dashboard(port: int) -> None:
     os.environ["ROTOSCALE_DATA"] = str(data)
     addresses.note(data, dashboard=launch.address(port))
     log = data / "logs" / "dashboard.log"
-    show.output().print(f"Dashboard: {launch.address(port)} (log in {log}); Ctrl-C stops it", soft_wrap=True)
+    show.say(show.output(), f"Dashboard: {launch.address(port)} (log in {log}); Ctrl-C stops it")
     serve([Service("dashboard", launch.command(port), launch.environment(), log)], PROJECT)

@@ -5,6 +5,7 @@ Options and the list of recipes are made from what the recipes declare.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from rotoscale.recipes import RECIPES, Parameter, parameters_of_all
 
 _TYPES = {"number": click.FLOAT, "count": click.INT, "choice": click.STRING}
 
-_RECIPES = "\n".join(f"  {recipe.name:<15} {recipe.formula}\n{'':18}{recipe.question}" for recipe in RECIPES.values())
+_QUESTION = textwrap.TextWrapper(width=78, initial_indent=" " * 20, subsequent_indent=" " * 20)
+_RECIPES = "\n".join(
+    f"  {recipe.name:<17} {recipe.formula}\n{_QUESTION.fill(recipe.question)}" for recipe in RECIPES.values()
+)
 
 _HELP = f"""\
 Write one edited checkpoint: one change that POST made to BASE put back, broken, or taken alone.
@@ -33,7 +37,8 @@ Recipes (U S V are singular vectors and values; b the base's, p the post's):
 Examples:
   rotoscale edit BASE POST --recipe disrupt-left --out broken/
   rotoscale edit BASE POST --recipe disrupt-left --of-noise --out control/
-  rotoscale edit BASE POST --recipe replace-scale --alpha type --matrices q,k --layers 0-3,7 --out edited/
+  rotoscale edit BASE POST --recipe replace-scale --alpha type \\
+      --matrices q,k --layers 0-3,7 --out edited/
 """
 
 
@@ -117,17 +122,15 @@ def edit(
         built = builder.build(plan, out, facts=facts, progress=lambda done, total: progress.report(label, done, total))
     space.factors.trim()
     console = show.output()
-    console.print(
+    show.say(
+        console,
         f"{plan.recipe}: {built.matrices} matrices edited in {built.seconds:.1f} s, {built.bytes:,} bytes. Relative "
         f"distance to {entries[1].id}: {show.number(built.weight_error)} (doing nothing, that is the base's own "
         f"matrices: {show.number(built.base_error)}).",
-        markup=False,
     )
     if plan.note:
-        console.print(f"Note: {plan.note}.", markup=False)
-    # A name may hold brackets, and must not be broken over lines.
-    console.print(
+        show.say(console, f"Note: {plan.note}.")
+    show.say(
+        console,
         f'Load it with AutoModelForCausalLM.from_pretrained("{out}"); what it is stands in {out}/edit.json.',
-        markup=False,
-        soft_wrap=True,
     )

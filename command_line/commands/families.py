@@ -9,9 +9,10 @@ from command_line.options import workspace_options
 
 @click.command()
 @click.option("--forgotten", is_flag=True, help="List forgotten models too.")
+@click.option("--wide", is_flag=True, help="Also say where each comes from: its folder or its repository on the Hub.")
 @workspace_options
-def families(forgotten: bool) -> None:
-    """List the registered models: what each is compared with, where it comes from, and how far it is.
+def families(forgotten: bool, wide: bool) -> None:
+    """List the registered models: what each is compared with, and how far it is.
 
     Families are YAML files in families/; models given to `rotoscale compare` are registered in the data folder.
     """
@@ -41,6 +42,10 @@ def families(forgotten: bool) -> None:
             else:
                 left = pending(space, entry.id)
                 state = f"{len(model_assets()) - len(left)} of {len(model_assets())} assets" if left else "up to date"
-            rows.append([entry.id, entry.method or "", ", ".join(entry.dependencies), entry.source, state])
+            source = [entry.source] if wide else []
+            rows.append([entry.id, entry.method or "", ", ".join(entry.dependencies), state, *source])
         title = f"{family.name}: {family.title}" + ("" if family.automatic else " (runs only when named)")
-        show.put(console, show.table(title, ["model", "method", "compared with", "source", "state"], rows))
+        show.put(
+            console,
+            show.table(title, ["model", "method", "compared with", "state", *(["source"] if wide else [])], rows),
+        )

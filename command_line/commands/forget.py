@@ -24,7 +24,7 @@ def forget(model: str) -> None:
     space = open_workspace()
     gone = take_away(space, model)
     publish(space)
-    show.output().print(
+    show.say(
+        show.output(),
         f"{model} is forgotten: rows of {gone.tables} tables, {gone.factors} factors and {gone.edits} edits removed.",
-        soft_wrap=True,
     )

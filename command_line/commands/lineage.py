@@ -38,10 +38,12 @@ def lineage(models: tuple[str, ...], json_file: Path | None) -> None:
 
     \b
     The verdict, which comes first:
-      related     the two share an initialisation: one descends from the other, both from a third, or the same seed
-                  started both
-      unrelated   no test shows anything, and each would have found a half-and-half merge of these very models
+      related     the two share an initialisation: one descends from the
+                  other, both from a third, or the same seed started both
+      unrelated   no test shows anything, and each would have found a
+                  half-and-half merge of these very models
       undecided   anything else, and why
+
     Below it the two tests with what they rest on, and hints, so named: how near the two are, and which came first.
 
     \b
@@ -122,24 +124,27 @@ def _family(space: Workspace, family: str) -> list[Row]:
     keys = [pair_key(a.id, b.id) for a, b in pairs]
     outcome = materialize(space, members, show.errors(), ["checkpoints"], {"lineage": keys})
     for model, reason in outcome.failed.items():
-        show.errors().print(f"{model}: {reason}", markup=False, soft_wrap=True)
+        show.complain(f"{model}: {reason}")
     return [row for key in keys for row in space.tables.read("lineage", key)]
 
 
 def _print_pair(console: Console, row: Row) -> None:
-    console.print(f"{row['model_a']} and {row['model_b']}: {row['verdict']}", style="bold", markup=False)
-    console.print(row["reason"], markup=False)
+    from command_line import show
+
+    show.say(console, f"{row['model_a']} and {row['model_b']}: {row['verdict']}", style="bold")
+    show.say(console, row["reason"])
     if row["p_exact"] is not None or row["p_match"] is not None:
         _print_tests(console, row)
     for line in hints(row):
-        console.print(line, markup=False)
+        show.say(console, line)
 
 
 def _print_tests(console: Console, row: Row) -> None:
     from command_line import show
 
     p = "the approximation of a tail" if row["approximate"] else "counted among random orders"
-    console.print(
+    show.put(
+        console,
         show.table(
             "Two tests of shared initialisation",
             ["test", "p", "neurons", "layers", "of a half-and-half merge"],
@@ -150,7 +155,7 @@ def _print_tests(console: Console, row: Row) -> None:
                  row["merged_p_match"]],
             ],
             caption=f"The smaller p is {p}. p_match is calibrated, not exact: {_control(row)}.",
-        )
+        ),
     )  # fmt: skip
 
 
@@ -185,7 +190,8 @@ def hints(row: Row) -> list[str]:
 def _print_family(console: Console, family: str, rows: list[Row]) -> None:
     from command_line import show
 
-    console.print(
+    show.put(
+        console,
         show.table(
             f"Lineage in the family {family}",
             ["model", "and", "verdict", "p_exact", "p_match", "distance", "earlier, a hint"],
@@ -196,11 +202,11 @@ def _print_family(console: Console, family: str, rows: list[Row]) -> None:
             ],
             caption="related: shared initialisation. Each p with its control and power: `rotoscale lineage A B`. "
             "Earlier: by heavier tails; of two descendants of a third the less changed one.",
-        )
+        ),
     )  # fmt: skip
     for row in rows:
         if row["verdict"] == "undecided":
-            console.print(f"{row['model_a']} and {row['model_b']}: {row['reason']}", markup=False)
+            show.say(console, f"{row['model_a']} and {row['model_b']}: {row['reason']}")
 
 
 def _plain(value: Any) -> Any:

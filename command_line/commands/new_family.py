@@ -38,6 +38,7 @@ def new_family(name: str, base: str, posts: tuple[str, ...], out: Path | None) -
     file = (out or space.settings.families / f"{name}.yaml").absolute()
     family = write_template(file, name, base, posts, space.registry)
     models = ", ".join(entry.id for entry in family.models)
-    show.output().print(f"{file} registers {models}.", soft_wrap=True, markup=False)
+    console = show.output()
+    show.say(console, f"{file} registers {models}.")
     last = family.models[-1].id
-    show.output().print(f"Next: fill it in; `rotoscale run {last}` takes a model through everything.", markup=False)
+    show.say(console, f"Next: fill it in; `rotoscale run {last}` takes a model through everything.")

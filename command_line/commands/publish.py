@@ -17,4 +17,4 @@ def publish() -> None:
 
     published = publish_workspace(open_workspace())
     counts = ", ".join(f"{rows} {table}" for table, rows in published.rows.items() if rows)
-    show.output().print(f"{published.path}: {counts or 'no rows yet'}")
+    show.say(show.output(), f"{published.path}: {counts or 'no rows yet'}")

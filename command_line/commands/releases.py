@@ -49,7 +49,7 @@ def releases(families: tuple[str, ...], poll: bool, every: bool) -> None:
     for family in families or known:
         _family(console, Book.of(space, family), every)
     if not known:
-        console.print("No family watches anything: add a `watch:` block to a family file (docs/releases.md).")
+        show.say(console, "No family watches anything: add a `watch:` block to a family file (docs/releases.md).")
 
 
 def _family(console: Console, book: Book, every: bool) -> None:
@@ -65,7 +65,7 @@ def _family(console: Console, book: Book, every: bool) -> None:
         title = f"{book.family}: what is watched"
         show.put(console, show.table(title, ["watched", "relation", "asked", "to its end", "listed", "message"], asked))
     else:
-        console.print(f"{book.family}: not asked about yet; `rotoscale releases --poll` asks now.")
+        show.say(console, f"{book.family}: not asked about yet; `rotoscale releases --poll` asks now.")
     order = {"taken": 0, "waiting": 1, "gated": 2, "left": 3}
     rows = sorted(book.rows, key=lambda row: (order[row["decision"]], -row["found_at"].timestamp(), row["model"]))
     listed: list[dict[str, Any]] = []

@@ -32,4 +32,4 @@ def report(name: str, out: Path) -> None:
     from dashboard.report import write_report
 
     written = write_report(name, out.absolute(), open_workspace().settings.published)
-    show.output().print(f"{written} ({written.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
+    show.say(show.output(), f"{written} ({written.stat().st_size / 1e6:.1f} MB)")

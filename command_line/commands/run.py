@@ -47,8 +47,8 @@ def run(models: tuple[str, ...], verbose: bool) -> None:
         f"{len(outcome.failed)} failed.",
     )
     for model, reason in outcome.failed.items():
-        show.errors().print(f"{model}: {reason}", markup=False, soft_wrap=True)
-    console.print(f"Published in {space.settings.published}", markup=False, soft_wrap=True)
+        show.complain(f"{model}: {reason}")
+    show.say(console, f"Published in {space.settings.published}")
     show.say(
         console,
         "Next: `make ui` for the dashboard and the Dagster UI, `rotoscale run --verbose` for every score and reading, "
@@ -74,6 +74,7 @@ def _details(console: Console, connection: duckdb.DuckDBPyConnection, space: Wor
     for model in models:
         found = sentences_on(connection, model, PAIR_PAGE)
         if found:
-            console.print(f"\n{model} against {space.registry.model(model).base}", style="bold", markup=False)
+            console.print()
+            show.say(console, f"{model} against {space.registry.model(model).base}", style="bold")
             reading(console, found)
     console.print()

@@ -56,7 +56,7 @@ def ui(port: int, dashboard_port: int) -> None:
         add_keys(instance, wanted_keys(space))
         release_runs(instance)
         console.print(f"Dagster UI: http://127.0.0.1:{port}\nDashboard:  {launch.address(dashboard_port)}")
-        console.print(f"Data in {space.settings.data}, logs in {logs}; Ctrl-C stops both.", soft_wrap=True)
+        show.say(console, f"Data in {space.settings.data}, logs in {logs}; Ctrl-C stops both.")
         serve(
             [
                 Service(

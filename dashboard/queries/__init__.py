@@ -7,7 +7,7 @@ floor) are left out of comparisons unless the pair is named, and forgotten model
 """
 
 from dashboard.queries.agreement import PARTS, changes, energy
-from dashboard.queries.edit_tests import documents, edit_verdicts, temperature_test
+from dashboard.queries.edit_tests import document_answers, documents, edit_verdicts, temperature_test
 from dashboard.queries.edits import (
     contrasts,
     control_losses,
@@ -51,6 +51,7 @@ __all__ = [
     "coverage",
     "densities",
     "diagonals",
+    "document_answers",
     "documents",
     "edit_verdicts",
     "edits",

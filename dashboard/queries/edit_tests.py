@@ -49,6 +49,18 @@ def documents(source: Source, model_id: str, base_id: str, edit_id: str, task: s
 
 
 @remembered
+def document_answers(source: Source, model_id: str, edit_id: str, task: str) -> pd.DataFrame:
+    """Prompt, right answer and the answers of base, post model and edit, of the documents kept as texts."""
+    if "document_answers" not in source.catalogue.tables:
+        return source.frame("SELECT 0 AS doc_id, '' AS chosen WHERE false")
+    return source.frame(
+        "SELECT doc_id, chosen, prompt, right_answer, base_answer, post_answer, edit_answer FROM document_answers "
+        "WHERE model_id = ? AND edit_id = ? AND task = ? ORDER BY doc_id",
+        [model_id, edit_id, task],
+    )
+
+
+@remembered
 def temperature_test(source: Source, model_id: str, base_id: str) -> pd.DataFrame:
     """The test of predicted temperature against measured entropy: one row or none."""
     return source.frame(

@@ -15,7 +15,8 @@ ORDER = 40
 URL = "edits"
 OPENS_MODEL = True
 TABLES = (
-    "evaluation_scores", "evaluation_contrasts", "evaluation_samples", "control_tests", "control_draws",
+    "evaluation_scores", "evaluation_contrasts", "evaluation_samples", "document_answers", "control_tests",
+    "control_draws",
     "recovered_gain", "equivalence", "edited_checkpoints", "generations", "degeneration", "divergence",
     "attention_temperature", "temperature_test", "representation_similarity",
 )  # fmt: skip

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import parts, state, text
 from dashboard.parts import meaning
+from dashboard.queries import registry
 from dashboard.queries import releases as queries
 from resources.warehouse.lateness import late_polls, late_releases
 
@@ -16,6 +17,9 @@ TITLE = "Releases"
 ICON = ":material/new_releases:"
 ORDER = 80
 URL = "releases"
+
+DAYS = 7
+"""What is younger is new."""
 
 NEXT = 20
 """Models of the queue that are shown before the table is scrolled."""
@@ -34,6 +38,7 @@ def show() -> None:
     else:
         _numbers(found, waiting)
         _late(found, polls)
+    _news()
     _queue(waiting)
     if not found.empty:
         _found(found)
@@ -79,6 +84,24 @@ def _plain(frame: pd.DataFrame) -> list[dict[str, object]]:
         {str(name): None if value is pd.NaT or value != value else value for name, value in row.items()}
         for row in frame.to_dict("records")
     ]
+
+
+def _news() -> None:
+    """Which models have results of the last days, whether they are watched for or not, newest first."""
+    made = registry.materialized(parts.source())
+    made = made[made["model_id"].fillna("") != ""]  # verdicts on a whole family are no model's
+    st.subheader(f"New in the last {DAYS} days", anchor=False)
+    if made.empty:
+        st.markdown("No results yet.")
+        return
+    newest = made.groupby("model_id")["materialized_at"].max().sort_values(ascending=False)
+    new = newest[newest > datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=DAYS)]
+    if new.empty:
+        st.markdown(f"Nothing: the newest result is of {text.code(newest.index[0])}, {parts.moment(newest.iloc[0])}.")
+        return
+    listed = [f"{text.code(model)} ({parts.moment(at)})" for model, at in new.head(NEXT).items()]
+    more = f" and {len(new) - NEXT} more" if len(new) > NEXT else ""
+    st.markdown(f"Results of {len(new)} models were made, or made again: {', '.join(listed)}{more}.")
 
 
 def _queue(waiting: pd.DataFrame) -> None:

@@ -16,6 +16,7 @@ from resources.edits.plan import POST, read_plan
 from resources.evaluation.contrasts import Comparison, contrast_rows
 from resources.evaluation.derived_rows import degeneration_rows, recovered_gain_rows
 from resources.evaluation.divergence_rows import divergence_rows
+from resources.evaluation.document_answers import document_answer_rows
 from resources.evaluation.equivalence_rows import equivalence_rows
 from resources.evaluation.harness import Harness
 from resources.evaluation.scoring import Results, Scorer
@@ -36,6 +37,7 @@ TABLES = (
     "evaluation_scores",
     "evaluation_samples",
     "evaluation_contrasts",
+    "document_answers",
     "generations",
     "degeneration",
     "recovered_gain",
@@ -188,6 +190,8 @@ class Evaluation:
         equivalences = equivalence_rows(results, self.family_tasks, post=post, edits=unchanged)
         for table, rows in (("recovered_gain", gains), ("equivalence", equivalences)):
             tables[table] = [{**row, "model_id": post, "recipe": by_id[row["edit_id"]]["recipe"]} for row in rows]
+        answers = document_answer_rows(self.scorer.harness, results, self.family_tasks, base=base, post=post, seed=seed)
+        tables["document_answers"] = [{"model_id": post, **row} for row in answers]
         tables["attention_temperature"] = list(temperature_rows(self.space, results[base], results[post]))
         test = temperature_test_row(tables["attention_temperature"], seed)
         tables["temperature_test"] = [test] if test else []

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from resources.evaluation.harness_results import (
+    answers,
     by_metric,
     first_metric,
     is_pair,
@@ -29,7 +30,7 @@ from resources.evaluation.harness_results import (
     statistic_name,
 )
 from resources.evaluation.language_model import Encoded, language_model, quiet
-from resources.evaluation.scores import Samples, Scores
+from resources.evaluation.scores import Answers, Samples, Scores
 from resources.evaluation.texts import Text, texts_of
 from resources.families import Task
 from rotoscale.errors import RotoscaleError
@@ -135,8 +136,13 @@ class Harness:
     def _result(self, task: Task, loaded: Any, found: dict[str, Any], seconds: float) -> Scores:
         parts_by_name = {leaf.config.task: leaf for leaf in leaves(loaded)}
         samples: list[Samples] = []
+        written: list[Answers] = []
         errors: dict[tuple[str, str, str], float | None] = {}
         for name, logged in found["samples"].items():
+            with _explained(f"task {task.name}"):
+                by_document = answers(parts_by_name[name], logged)
+            if by_document:
+                written.append(Answers(name, list(by_document), list(by_document.values())))
             for metric, filter_name, logs in by_metric(logged):
                 aggregate = parts_by_name[name].aggregation().get(metric)
                 values = [log[metric] for log in logs]
@@ -184,7 +190,7 @@ class Harness:
                 f"task {task.name}: {broken[0]['metric']} is {broken[0]['value']}: the model's probabilities are not "
                 "finite or zero on some document"
             )
-        return Scores(rows, samples)
+        return Scores(rows, samples, written)
 
     def _stderr(self, values: Sequence[Any], statistic: str, aggregate: Callable[..., float] | None) -> float | None:
         """Standard error of one metric; of one that the harness aggregates in its own way, from few resamples."""

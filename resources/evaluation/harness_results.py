@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+MOST_CHARACTERS = 2000
+"""Of an answer that is kept to be looked at."""
+
 
 def leaves(built: Any) -> list[Any]:
     """The single tasks of a task or of a group."""
@@ -36,6 +39,31 @@ def by_metric(logged: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, l
             groups.setdefault((metric, row["filter"]), []).append(row)
     for (metric, filter_name), rows in groups.items():
         yield metric, filter_name, sorted(rows, key=lambda row: row["doc_id"])
+
+
+def answers(leaf: Any, logged: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """What the model answered to each document, by its number: text that it wrote, or the choice it found likeliest.
+
+    Empty for tasks that only weigh a given text, which leaves none.
+    """
+    found: dict[int, str] = {}
+    for row in logged:
+        if row["doc_id"] not in found:
+            text = _answer(leaf, row)
+            if text is not None:
+                found[row["doc_id"]] = text[:MOST_CHARACTERS]
+    return found
+
+
+def _answer(leaf: Any, row: Mapping[str, Any]) -> str | None:
+    if leaf.OUTPUT_TYPE == "generate_until":
+        return str(row["resps"][0][0])
+    if leaf.OUTPUT_TYPE == "multiple_choice":
+        choices = leaf.doc_to_choice(row["doc"])
+        # Behind those of the choices there may be the likelihoods without the question, which some metrics need.
+        likelihoods = [response[0][0] for response in row["resps"][: len(choices)]]
+        return str(choices[max(range(len(likelihoods)), key=likelihoods.__getitem__)])
+    return None
 
 
 def is_pair(value: Any) -> bool:

@@ -39,16 +39,27 @@ class Samples:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What a model answered to the single documents of one task, where the task makes it answer."""
+
+    task: str
+    documents: list[int]
+    texts: list[str]
+
+
+@dataclass(frozen=True)
 class Scores:
     """Result of one task (of a group, with all its parts) on one model."""
 
     rows: list[dict[str, Any]]
     """Columns of `evaluation_scores` that belong to the task: task, metric, filter, value, stderr, ..."""
     samples: list[Samples] = field(default_factory=list)
+    answers: list[Answers] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The result as it is stored."""
-        return {"rows": self.rows, "samples": [asdict(sample) for sample in self.samples]}
+        stored = {"rows": self.rows, "samples": [asdict(sample) for sample in self.samples]}
+        return {**stored, "answers": [asdict(answers) for answers in self.answers]} if self.answers else stored
 
     @classmethod
     def from_json(cls, stored: Any) -> Scores:
@@ -56,13 +67,13 @@ class Scores:
 
         Raises ValueError for anything of another shape, which is then as good as absent.
         """
-        if not isinstance(stored, Mapping) or set(stored) != {"rows", "samples"}:
+        if not isinstance(stored, Mapping) or set(stored) | {"answers"} != {"rows", "samples", "answers"}:
             raise ValueError("not the result of a task")
-        rows, samples = (_objects(stored[name]) for name in ("rows", "samples"))
+        rows, samples, answers = (_objects(stored.get(name, [])) for name in ("rows", "samples", "answers"))
         for row in rows:
             _require(all(row.get(name).__class__ is kind for name, kind in _ROW.items()))
             _require(isinstance(row.get("stderr"), float | None) and "stderr" in row)
-        return cls(rows, [_sample(found) for found in samples])
+        return cls(rows, [_sample(found) for found in samples], [_answers(found) for found in answers])
 
 
 _ROW = {"task": str, "metric": str, "filter": str, "value": float, "is_primary": bool, "n_samples": int, "n_shot": int}
@@ -78,6 +89,14 @@ def _sample(found: dict[str, Any]) -> Samples:
     _require(all(isinstance(row, list) and len(row) in (1, 2) for row in scores))
     _require(len({len(row) for row in scores}) <= 1 and all(x.__class__ is float for row in scores for x in row))
     return Samples(**found)
+
+
+def _answers(found: dict[str, Any]) -> Answers:
+    _require(set(found) == set(Answers.__dataclass_fields__) and isinstance(found["task"], str))
+    documents, texts = found["documents"], found["texts"]
+    _require(isinstance(documents, list) and isinstance(texts, list) and len(documents) == len(texts))
+    _require(all(document.__class__ is int for document in documents) and all(isinstance(text, str) for text in texts))
+    return Answers(**found)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

@@ -54,6 +54,7 @@ def test_jobs_have_the_names_that_people_look_for() -> None:
         "structure_only": set(structural_assets()),
         "publish": {"claims", "findings", "warehouse"},
         "backfill_models": set(model_assets()),
+        "check_stored_rows": set(),
     }
     assert {name: selected.get(name) for name in wanted} == wanted
     assert all(defs.resolve_job_def(name).description for name in selected)
@@ -113,7 +114,7 @@ def test_every_check_can_be_asked_for_alone(key: dg.AssetCheckKey) -> None:
         ("agreement", "possible_tau", "tuned"),
         ("decompositions", "orthogonality", "tuned"),
         ("checkpoints", "finite_weights", "tuned"),
-        ("agreement", "possible_tau", None),  # as the UI's button does
+        ("agreement", "possible_tau", None),  # as the button "Execute all" does
     ],
 )
 def test_a_check_alone_judges_what_is_stored_and_makes_nothing(
@@ -124,6 +125,8 @@ def test_a_check_alone_judges_what_is_stored_and_makes_nothing(
     key = dg.AssetCheckKey(dg.AssetKey(asset), check)
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("models", ["tuned"])
+        # As in an instance that made the rows: Dagster looks up what was judged.
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition="tuned"))
         result = dg.materialize(
             [*(defs.assets or []), *(defs.asset_checks or [])],
             selection=dg.AssetSelection.checks(key),
@@ -139,6 +142,26 @@ def test_a_check_alone_judges_what_is_stored_and_makes_nothing(
     assert (evaluation.asset_key.to_user_string(), evaluation.check_name) == (asset, check)
     assert not result.get_asset_materialization_events()
     assert {file: file.stat().st_mtime_ns for file in space.settings.tables.rglob("*.parquet")} == before
+
+
+def test_the_job_of_checks_judges_one_model_where_a_run_says_so(
+    made: tuple[Workspace, dg.ExecuteInProcessResult],
+) -> None:
+    space, _ = made
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("models", ["tuned"])
+        result = defs.resolve_job_def("check_stored_rows").execute_in_process(
+            tags={"dagster/partition": "tuned"},
+            instance=instance,
+            resources={
+                "workspace": WorkspaceResource(data=str(space.settings.data), families=str(space.settings.families))
+            },
+            raise_on_error=False,
+        )
+    found = {(e.asset_key.to_user_string(), e.check_name): e for e in result.get_asset_check_evaluations()}
+    assert found["agreement", "possible_tau"].partition == "tuned"
+    assert len(found) >= len(CHECKS)
+    assert not result.get_asset_materialization_events()
 
 
 def test_a_check_that_compared_nothing_says_so_in_its_description() -> None:

@@ -74,7 +74,7 @@ def test_compare_prints_the_verdict_first_and_every_table_when_asked(
 def test_in_a_pipe_of_80_columns_nothing_is_broken(compared: tuple[Path, str], checkpoints: Path) -> None:
     folder, _ = compared
     result = subprocess.run(
-        [*COMMAND, "compare", str(checkpoints / "base"), str(checkpoints / "tuned")],
+        [*COMMAND, "compare", str(checkpoints / "base"), str(checkpoints / "tuned"), "--wide"],
         env={**environment(folder / "data", None), "COLUMNS": "80"}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert max(map(len, result.stdout.splitlines())) <= 80

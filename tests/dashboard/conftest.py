@@ -90,7 +90,8 @@ def _spoil(store: TableStore) -> None:
     strange = (math.nan, math.inf, -math.inf, None)
     for table in ("scale_statistics", "rotation_statistics", "evaluation_scores", "evaluation_contrasts",
                   "attention_temperature", "representation_similarity", "decompositions", "tensor_changes",
-                  "edited_checkpoints", "generations", "coverage", "circuit_heads", "circuit_edges", "followed_edges",
+                  "edited_checkpoints", "generations", "document_answers", "coverage",
+                  "circuit_heads", "circuit_edges", "followed_edges",
                   "circuit_screens", "circuit_faithfulness", "faithfulness_curves", "component_masks",
                   "cross_model_patching", "circuit_overlap", "attention_knockouts", "claims", "control_draws",
                   "control_tests", "recovered_gain", "equivalence", "degeneration", "divergence",
@@ -107,7 +108,8 @@ def _spoil(store: TableStore) -> None:
                         row[column] = strange[(i + j) % 4]
                     elif isinstance(value, list) and value and isinstance(value[0], float):
                         value[: len(value) // 3] = [strange[k % 4] for k in range(len(value) // 3)]
-                    elif column in ("text", "prompt", "status_reason", "reason", "recipe", "applicability", "statistic",
+                    elif column in ("text", "prompt", "right_answer", "edit_answer", "status_reason",
+                                    "reason", "recipe", "applicability", "statistic",
                                     "verdict"):  # fmt: skip
                         row[column] = HOSTILE[(i + j) % len(HOSTILE)] if i % 2 else None
             store.write(table, key, rows, run_id="../../<b>&run", code_version="<i>")

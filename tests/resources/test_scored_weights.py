@@ -204,10 +204,15 @@ GOOD: dict[str, Any] = {
         {**GOOD, "samples": [{**GOOD["samples"][0], "scores": [0.0, 1.0]}]},
         {**GOOD, "samples": [{**GOOD["samples"][0], "scores": [["0"], ["1"]]}]},
         {**GOOD, "rows": [{**GOOD["rows"][0], "value": "0.5"}]},
+        {**GOOD, "answers": [{"task": "t", "documents": [0], "texts": []}]},
+        {**GOOD, "answers": [{"task": "t", "documents": [0], "texts": [5]}]},
+        {**GOOD, "other": []},
     ],
 )
 def test_a_stored_result_of_another_shape_is_scored_again(folder: Path, tmp_path: Path, stored: Any) -> None:
-    assert Scores.from_json(GOOD).as_json() == GOOD
+    answered = {**GOOD, "answers": [{"task": "t", "documents": [0, 7], "texts": ["a", "b"]}]}
+    for good in (GOOD, answered):
+        assert Scores.from_json(good).as_json() == good
     with pytest.raises(ValueError, match="not the result of a task"):
         Scores.from_json(stored)
 
