@@ -113,7 +113,7 @@ def summarize_merge(rows: Sequence[AuditRow], scale_hints: Iterable[tuple[float,
         text = f"the base plus the adapter's change, rounded once to {_formats(exact)}."
         found.add(MERGED, f"Merged exactly: {_count(len(exact), len(targeted))} are {text}")
         others = [row for row in rows if not row.targeted]
-        found.sentences.append(f"The {len(others)} tensors that the adapter leaves alone are the base's, bit for bit.")
+        found.sentences.append(f"The other tensors ({len(others)}) are the base's, bit for bit.")
     return found
 
 
@@ -142,7 +142,7 @@ def summarize_copies(rows: Sequence[AuditRow]) -> Summary:
 
 def _scrambled(found: Summary, rows: Sequence[AuditRow], whose: str = "the adapter's") -> None:
     if rows:
-        found.add(SCRAMBLED, f"In {len(rows)} tensors {whose} values are there in other places: {_names(rows, _how)}.")
+        found.add(SCRAMBLED, f"In {_tensors(len(rows))} {whose} values are there in other places: {_names(rows, _how)}.")
 
 
 def _one_scale(rows: Sequence[AuditRow]) -> bool:
@@ -258,7 +258,8 @@ def _rounded(found: Summary, rows: Sequence[AuditRow], verdict: str = ROUNDED) -
         there = [row for row in rows if row.verdict and row.verdict.way is way]
         if there:
             back = next((f" ({row.verdict.how})" for row in there if row.verdict and row.verdict.how), "")
-            found.add(verdict, f"{len(there)} tensors were {text} {_formats(there)}{back}: {_names(there)}.")
+            were = "was" if len(there) == 1 else "were"
+            found.add(verdict, f"{_tensors(len(there))} {were} {text} {_formats(there)}{back}: {_names(there)}.")
 
 
 def _formats(rows: Iterable[AuditRow]) -> str:
@@ -266,7 +267,11 @@ def _formats(rows: Iterable[AuditRow]) -> str:
 
 
 def _count(n: int, of: int) -> str:
-    return f"all {of} tensors" if n == of else f"{n} of {of} tensors"
+    return f"all {of} tensors" if n == of > 1 else f"{n} of {_tensors(of)}"
+
+
+def _tensors(n: int) -> str:
+    return f"{n} tensor{'' if n == 1 else 's'}"
 
 
 def _names(rows: Sequence[AuditRow], detail: Callable[[AuditRow], str] = lambda row: "") -> str:
