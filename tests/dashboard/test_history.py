@@ -21,7 +21,7 @@ Act = Callable[[Any], None]
 SEEN = """() => {
     const main = document.querySelector('[data-testid="stMain"]');
     return [
-        location.pathname + decodeURIComponent(location.search),
+        location.pathname + [...new URLSearchParams(location.search)].map(String).sort().join(' '),
         ...[...main.querySelectorAll('h3')].map(found => found.innerText),
         ...[...main.querySelectorAll('input[role="combobox"]')].map(found => `${found.ariaLabel}: ${found.value}`),
         ...[...main.querySelectorAll('[data-tag]')].map(found => found.ariaLabel),
@@ -87,8 +87,8 @@ CHOICES: dict[str, list[Act]] = {
     ],
     "circuits": [box("Model", "demo-math"), box("Step", "B"), box("Head", "1.1"), button("counterfactual")],
     "relations": [
-        box("Family", "other"), box("Family", "demo"), box("Two descendants", "math – demo-reasoning"),
-        box("From one", "math – demo-reasoning"),
+        box("Family", "other"), box("Family", "demo"), box("Two descendants", "demo-reasoning – demo-math-lora"),
+        box("From one", "demo-reasoning – demo-math-lora"),
     ],
     "models": [box("Status", "ready"), box("Model", "other-math"), box("Families", "other")],
 }  # fmt: skip
