@@ -142,7 +142,9 @@ def summarize_copies(rows: Sequence[AuditRow]) -> Summary:
 
 def _scrambled(found: Summary, rows: Sequence[AuditRow], whose: str = "the adapter's") -> None:
     if rows:
-        found.add(SCRAMBLED, f"In {_tensors(len(rows))} {whose} values are there in other places: {_names(rows, _how)}.")
+        found.add(
+            SCRAMBLED, f"In {_tensors(len(rows))} {whose} values are there in other places: {_names(rows, _how)}."
+        )
 
 
 def _one_scale(rows: Sequence[AuditRow]) -> bool:
