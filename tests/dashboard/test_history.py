@@ -64,10 +64,6 @@ def toggle(name: str) -> Act:
     return lambda page: page.locator('[data-testid="stCheckbox"]', has_text=name).first.click()
 
 
-def menu(title: str) -> Act:
-    return lambda page: page.locator('[data-testid="stTopNavLink"]', has_text=title).click()
-
-
 def cell(layer: int, row: int) -> Act:
     """Click a cell of the heat map."""
     return lambda page: page.mouse.click(*place_of(page, layer, row))
@@ -138,16 +134,3 @@ def test_back_and_forward_step_through_the_choices(page: Any, serve: Serve, two:
         comes_to(page, view)
     page.reload()
     comes_to(page, views[-1])
-
-
-def test_every_page_opened_is_one_step(page: Any, serve: Serve, two: Path) -> None:
-    """The choices that a page adds to its address are no step of their own, whether it was typed or clicked."""
-    page.goto(f"{serve(two)}/scale")
-    views = [seen(page)]
-    for title in ("Rotation", "Circuits", "Compare", "Circuits", "Models"):
-        views.append(step(page, menu(title)))
-    for view in reversed(views[:-1]):
-        page.go_back()
-        comes_to(page, view)
-    page.go_back()
-    assert page.url == "about:blank"
