@@ -51,6 +51,11 @@ def say(console: Console, sentence: str, bullet: str = "", style: str | None = N
     console.print(text, style=style, markup=False, soft_wrap=True)
 
 
+def code(console: Console, line: str) -> None:
+    """Print a line to be copied: in one piece, whatever its length."""
+    console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
+
+
 def complain(sentence: str) -> None:
     """Print what went wrong on standard error: wrapped on a terminal, elsewhere on one line, as logs are searched."""
     console = errors()

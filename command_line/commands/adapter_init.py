@@ -73,8 +73,6 @@ def adapter_init(base: str, band: str, rank: int, out: Path, matrices: str | Non
         f"band, rank {rank}). Residual and adapter together differ from the base by at most "
         f"{show.number(written.largest_error)} in any element.",
     )
-    show.say(
-        console,
-        f'Load AutoModelForCausalLM.from_pretrained("{written.base}"), then '
-        f'PeftModel.from_pretrained(model, "{written.adapter}", is_trainable=True).',
-    )
+    show.say(console, "Load them with")
+    show.code(console, f'model = AutoModelForCausalLM.from_pretrained("{written.base}")')
+    show.code(console, f'PeftModel.from_pretrained(model, "{written.adapter}", is_trainable=True)')

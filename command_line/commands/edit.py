@@ -130,7 +130,5 @@ def edit(
     )
     if plan.note:
         show.say(console, f"Note: {plan.note}.")
-    show.say(
-        console,
-        f'Load it with AutoModelForCausalLM.from_pretrained("{out}"); what it is stands in {out}/edit.json.',
-    )
+    show.say(console, "What it is stands in its edit.json. Load it with")
+    show.code(console, f'AutoModelForCausalLM.from_pretrained("{out}")')
