@@ -119,7 +119,11 @@ def comes_to(page: Any, view: list[str]) -> None:
     assert seen(page) == view
 
 
-@pytest.mark.parametrize("url", CHOICES)
+OFTEN = ("scale", "relations")
+"""Pages that every run of the tests walks through: one with fragments and clicks on a figure, and one with boxes."""
+
+
+@pytest.mark.parametrize("url", [url if url in OFTEN else pytest.param(url, marks=pytest.mark.slow) for url in CHOICES])
 def test_back_and_forward_step_through_the_choices(page: Any, serve: Serve, two: Path, url: str) -> None:
     page.goto(f"{serve(two)}/{url}")
     views = [seen(page)]
