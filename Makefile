@@ -27,14 +27,14 @@ setup-test: $(VENV)/.installed-test
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
-	@sh scripts/install_browser.sh
+	@sh scripts/install_for_tests.sh chromium "the browser tests" chromium
 	@touch $@
 
 setup-distributed: $(VENV)/.installed-distributed
 
 $(VENV)/.installed-distributed: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs,distributed,kubernetes]'
-	@sh scripts/install_postgres.sh
+	@sh scripts/install_for_tests.sh postgresql "the test of several machines" initdb /usr/lib/postgresql/*/bin/initdb
 	@touch $@
 
 demo: setup

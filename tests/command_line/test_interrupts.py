@@ -32,6 +32,15 @@ main._run = run
 main.main()
 """
 
+LOST = """
+    class Lost:
+        def __del__(self):
+            ready(); time.sleep(60)
+    lost = Lost()
+    del lost
+    time.sleep(60)"""
+"""What is raised while an object goes is printed and lost."""
+
 BODIES = {
     "plain": "ready(); time.sleep(60)",
     "swallowed": """
@@ -45,13 +54,7 @@ BODIES = {
         ready(); time.sleep(60)
     except KeyboardInterrupt as error:
         raise ImportError("numpy could not be imported") from error""",
-    "lost where nothing can be raised": """
-    class Lost:
-        def __del__(self):
-            ready(); time.sleep(60)
-    lost = Lost()
-    del lost
-    time.sleep(60)""",
+    "lost where nothing can be raised": LOST,
     "lost by a library's handler before it was seen": """
     import signal
     class Interrupted(BaseException):
@@ -61,13 +64,8 @@ BODIES = {
     signal.signal(signal.SIGINT, handler)
     signal.signal(signal.SIGTERM, handler)
     note = interrupts._note
-    interrupts._note = lambda number: (time.sleep(0.3), note(number))
-    class Lost:
-        def __del__(self):
-            ready(); time.sleep(60)
-    lost = Lost()
-    del lost
-    time.sleep(60)""",
+    interrupts._note = lambda number: (time.sleep(0.3), note(number))"""
+    + LOST,
     "logged": """
     import logging
     try:

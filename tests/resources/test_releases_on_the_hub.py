@@ -130,15 +130,20 @@ def asked_for(server: HubServer, relation: str = "finetune") -> list[str]:
     return [page.get("cursor", [""])[0][:10] for page in pages]
 
 
+def listed_two_by_two(server: HubServer, watcher: Watcher, count: int, fails_at: str) -> None:
+    """Watch a base with so many descendants, one a day, in pages of two of which one answers 504."""
+    watcher.family("{hub: true, relations: [finetune]}")
+    server.page_size = 2
+    for i in range(count):
+        server.descend(f"lab/m{i}", "lab/base", model(bytes([i])), created_at=f"2026-11-0{9 - i}T00:00:00.000Z")
+    server.limits[f"cursor={fails_at}"] = Limit(504)
+
+
 def test_a_listing_that_breaks_off_is_kept_and_goes_on_there_after_what_is_new(
     server: HubServer, watcher: Watcher
 ) -> None:
     """Deep pages answer 504: the next poll asks for what is new and then for the page that failed, none in between."""
-    watcher.family("{hub: true, relations: [finetune]}")
-    server.page_size = 2
-    for i in range(8):
-        server.descend(f"lab/m{i}", "lab/base", model(bytes([i])), created_at=f"2026-11-0{9 - i}T00:00:00.000Z")
-    server.limits["cursor=2026-11-06"] = Limit(504)
+    listed_two_by_two(server, watcher, 8, fails_at="2026-11-06")
     first = watcher.look()
     assert set(words(first)) == {"lab/m0", "lab/m1", "lab/m2", "lab/m3"}
     poll = next(p for p in first["release_polls"] if p["relation"] == "finetune")
@@ -172,11 +177,7 @@ def test_a_listing_that_breaks_off_is_kept_and_goes_on_there_after_what_is_new(
 def test_a_cursor_that_the_hub_does_not_know_any_more_means_to_list_from_the_newest(
     server: HubServer, watcher: Watcher
 ) -> None:
-    watcher.family("{hub: true, relations: [finetune]}")
-    server.page_size = 2
-    for i in range(4):
-        server.descend(f"lab/m{i}", "lab/base", model(bytes([i])), created_at=f"2026-11-0{9 - i}T00:00:00.000Z")
-    server.limits["cursor=2026-11-08"] = Limit(504)
+    listed_two_by_two(server, watcher, 4, fails_at="2026-11-08")
     assert set(words(watcher.look())) == {"lab/m0", "lab/m1"}
     server.limits = {"cursor=2026-11-08": Limit(400, times=1)}
     found = watcher.look(hours=1)
