@@ -36,7 +36,9 @@ def read(model: str, edit: str, task: str, scored: pd.DataFrame) -> None:
         parts.verbatim(_written(row["right_answer"], "(none)"))
     for column, (role, title) in zip(others, ROLES.items(), strict=True):
         with column:
-            st.markdown(f"**{title}**: {text.code(row['metric'])} {text.number(row[f'{role}_score'], 4)}")
+            score = float(row[f"{role}_score"])
+            digits = 0 if score.is_integer() else 4  # right or wrong is 1 or 0
+            st.markdown(f"**{title}**: {text.code(row['metric'])} {text.number(score, digits)}")
             parts.verbatim(_written(row[f"{role}_answer"], NO_ANSWER))
 
 
