@@ -26,7 +26,7 @@ from multiprocessing import forkserver, resource_tracker
 from typing import Any, TypeVar
 
 from resources.staged import each
-from resources.threads import arithmetic_threads
+from resources.threads import arithmetic_threads, keep_freed_memory
 from rotoscale.errors import RotoscaleError
 
 Task = TypeVar("Task")
@@ -162,6 +162,7 @@ def _begin(environment: dict[str, str]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
+    keep_freed_memory()
     import torch
 
     torch.set_num_threads(1)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from rotoscale.agreement_statistics import FULL, AgreementStatistics
-from rotoscale.change_in_base import ChangeInBase, change_in_base, in_base, off_diagonal_energy
+from rotoscale.change_in_base import ChangeInBase, change_in_base, crossed, in_base, off_diagonal_energy
 from rotoscale.change_spectrum import change_spectrum, principal_angle
 from rotoscale.decomposition import Decomposition
 from rotoscale.elementwise import elementwise_tau
@@ -72,14 +72,15 @@ def agreement_of(
     if change.rank < 2 or change.only_scale:
         return row
     tau_rounding = elementwise_tau(change, seed)
-    energy = off_diagonal_energy(change.D)
-    C = agreement_terms(change.D)
+    energy = change.off_diagonal
+    C = change.crossed / energy
+    tau = float(C.sum())
     by_chance = tau_rounding or 0.0  # only ever held against a matrix: p is never below that of the plain flips
     test = sign_flip_test(C, seed, draws=draws, centres=(max(by_chance, 0.0), min(by_chance, 0.0)))
     row = replace(
         row,
-        tau=float(C.sum()),
-        z=float(C.sum()) / (2**0.5 * float(torch.linalg.vector_norm(C))),
+        tau=tau,
+        z=tau / (2**0.5 * float(torch.linalg.vector_norm(C))),
         p_together=test.p_together,
         p_apart=test.p_apart,
         tau_rounding=tau_rounding,
@@ -87,7 +88,7 @@ def agreement_of(
         seed=seed,
     )
     if gains is None:
-        gains = abs(float(C.sum())) > WORTH_SAYING
+        gains = abs(tau) > WORTH_SAYING
     return replace(row, **_beside_gains(change, energy, seed, draws)) if gains else row
 
 
@@ -106,10 +107,7 @@ def full_agreement(row: AgreementStatistics, pair: MatrixPair) -> AgreementStati
 
 def agreement_terms(D: torch.Tensor) -> torch.Tensor:
     """`C_ij = D_ij D_ji / sum_{i != j} D_ij^2` with an empty diagonal (r x r): its sum is tau."""
-    X = D / off_diagonal_energy(D) ** 0.5
-    C = X * X.T
-    C.fill_diagonal_(0)
-    return C
+    return crossed(D).div_(off_diagonal_energy(D))
 
 
 def tau_of(D: torch.Tensor) -> float:

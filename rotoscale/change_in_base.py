@@ -11,12 +11,13 @@ formed, in float64. Where they are many, or D is all but diagonal, everything is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 
 import torch
 
+from rotoscale.change import MatrixChange, matrix_change, stretches
 from rotoscale.decomposition import Decomposition, tall
 from rotoscale.errors import MatrixError
 from rotoscale.linalg import EPSILON, as_matrix, product
@@ -32,22 +33,23 @@ SINGLE_PRECISION_SHARE = 1e-3
 
 _ARITHMETIC = 16
 _SMALL_NORM = 1e-12
-_IN_CACHE, _ON_DEVICE = 1 << 16, 1 << 26  # elements at a time, on the CPU and on an accelerator
 
 
 @dataclass(frozen=True)
 class ChangeInBase:
     """A change dW of a matrix (m x n) in its base's vectors, over the numerical rank r.
 
-    D: `U^T dW V` (r x r, float64). singular_values: the base's (r,). norm: |dW|_F.
+    D: `U^T dW V` (r x r, float64). off_diagonal: the sum of D_ij^2 over i != j. singular_values: the base's (r,).
+    moved: what of the change needs no vectors; norm: |dW|_F.
     T, rest: base and `dW - scale W_base` in the tall orientation, in the precision in which D was computed.
     only_scale: whether nothing but rounding is left beside a uniform scale.
     """
 
     base: Decomposition
     D: torch.Tensor
+    off_diagonal: float
     singular_values: torch.Tensor
-    norm: float
+    moved: MatrixChange
     scale: float
     T: torch.Tensor
     rest: torch.Tensor
@@ -62,6 +64,16 @@ class ChangeInBase:
     def rank(self) -> int:
         """Numerical rank r of the base."""
         return self.D.shape[0]
+
+    @property
+    def norm(self) -> float:
+        """|dW|_F."""
+        return self.moved.whole.norm
+
+    @cached_property
+    def crossed(self) -> torch.Tensor:
+        """`D_ij D_ji` off the diagonal, which is empty (r x r): its sum over that of D_ij^2 is tau."""
+        return crossed(self.D)
 
     def gram(self) -> torch.Tensor:
         """`dT^T dT` (min(m, n) squared) of the change in the tall orientation, in the precision of the change."""
@@ -92,10 +104,11 @@ def change_in_base(
     device = base.short.device
     W_base, W_post = (W.detach().to(device) for W in (W_base, W_post))
     dtype = dtype or W_post.dtype
-    norm, base_norm, post_norm, inner = _sums(W_base, W_post)
+    moved = matrix_change(W_base, W_post)
+    norm, base_norm = moved.whole.norm, moved.whole.base_norm
     if not isfinite(norm):
         as_matrix(W_base), as_matrix(W_post)  # one of them says what is wrong
-    scale = inner / base_norm**2 if base_norm else 0.0
+    scale = moved.along_base / base_norm**2 if base_norm else 0.0
     ordinary = norm > _SMALL_NORM and base_norm < 1 / _SMALL_NORM  # products neither under- nor overflow in float32
     large = base.numerical_rank >= SINGLE_PRECISION_RANK and _trailing(base) <= base.numerical_rank // 4
     single = ordinary and large and W_base.dtype != torch.float64 and not exact
@@ -108,8 +121,8 @@ def change_in_base(
             break
     s = base.singular_values[: D.shape[0]]
     D.diagonal().add_(s, alpha=scale)
-    floor = rounding_floor(base, base_norm, post_norm, dtype)
-    return ChangeInBase(base, D, s, norm, scale, T, rest, rounded or off_diagonal <= floor**2)
+    floor = rounding_floor(base, base_norm, moved.post_norm, dtype)
+    return ChangeInBase(base, D, off_diagonal, s, moved, scale, T, rest, rounded or off_diagonal <= floor**2)
 
 
 def in_base(base: Decomposition, T: torch.Tensor, X: torch.Tensor) -> torch.Tensor:
@@ -119,7 +132,7 @@ def in_base(base: Decomposition, T: torch.Tensor, X: torch.Tensor) -> torch.Tens
     if base.long is not None:
         D = product(base.long[:, :r].to(T.dtype).T, product(X, short))
     else:
-        D = product((short / s).to(T.dtype).T, product(product(T.T, X), short))
+        D = product((short / s.to(T.dtype)).T, product(product(T.T, X), short))
         kept = r - _trailing(base) if T.dtype == torch.float32 else r
         if kept < r:
             long = product(T.double(), base.short[:, kept:r].contiguous()).div_(s[kept:]).float()
@@ -138,7 +151,8 @@ def long_rows(change: ChangeInBase, rows: torch.Tensor) -> torch.Tensor:
     base, r = change.base, change.rank
     if base.long is not None:
         return base.long[rows, :r].to(change.T.dtype)
-    return product(change.T[rows], (base.short[:, :r] / change.singular_values).to(change.T.dtype))
+    s = change.singular_values.to(change.T.dtype)
+    return product(change.T[rows], base.short[:, :r].to(change.T.dtype) / s)
 
 
 def off_diagonal_energy(D: torch.Tensor) -> float:
@@ -146,6 +160,11 @@ def off_diagonal_energy(D: torch.Tensor) -> float:
     X = D.clone()  # the diagonal may be far larger: it must not be subtracted from a sum that it rules
     X.fill_diagonal_(0)
     return float(X.square_().sum())
+
+
+def crossed(D: torch.Tensor) -> torch.Tensor:
+    """`D_ij D_ji` (r x r) off the diagonal, which is empty."""
+    return (D * D.T).fill_diagonal_(0)
 
 
 def rounding_floor(base: Decomposition, base_norm: float, post_norm: float, dtype: torch.dtype) -> float:
@@ -162,15 +181,6 @@ def rounding_floor(base: Decomposition, base_norm: float, post_norm: float, dtyp
     return max(unit * post_norm, _ARITHMETIC * EPSILON * condition * (base_norm + post_norm))
 
 
-def _sums(W_base: torch.Tensor, W_post: torch.Tensor) -> tuple[float, float, float, float]:
-    """|dW|, |W_base|, |W_post| and <dW, W_base>, in float64, a stretch at a time."""
-    dd = bb = pp = db = 0.0
-    for b, p in _rows(W_base, W_post):
-        d = p - b
-        dd, bb, pp, db = (t + float(torch.dot(x, y)) for t, x, y in ((dd, d, d), (bb, b, b), (pp, p, p), (db, d, b)))
-    return dd**0.5, bb**0.5, pp**0.5, db
-
-
 def _rest(
     W_base: torch.Tensor, W_post: torch.Tensor, scale: float, work: torch.dtype, dtype: torch.dtype
 ) -> tuple[torch.Tensor, float, bool]:
@@ -179,18 +189,11 @@ def _rest(
     unit = torch.finfo(dtype).eps / 2 * (1 + min(0.5, 4 / W_base.numel() ** 0.5))  # more, for the error of the scale
     tiny = torch.finfo(dtype).smallest_normal * unit
     total, rounded, flat, at = 0.0, True, rest.view(-1), 0
-    for b, p in _rows(W_base, W_post):
+    for b, p in stretches(W_base, W_post):
+        b, p = b.double(), p.double()
         d = (p - b).sub_(b, alpha=scale)
         flat[at : at + len(d)] = d
         at += len(d)
         total += float(torch.dot(d, d))
         rounded = rounded and bool((d.abs() <= p.abs().mul_(unit).add_(tiny)).all())
     return rest, total**0.5, rounded
-
-
-def _rows(W_base: torch.Tensor, W_post: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Matching stretches of both matrices, flat and in float64."""
-    size = _IN_CACHE if W_base.device.type == "cpu" else _ON_DEVICE
-    flat = (W.reshape(-1).split(size) for W in (W_base, W_post))
-    for b, p in zip(*flat, strict=True):
-        yield b.double(), p.double()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rotoscale.change_in_base import ChangeInBase, off_diagonal_energy
+from rotoscale.change_in_base import ChangeInBase
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ def energy_budget(change: ChangeInBase) -> EnergyBudget | None:
     """The budget of a change; None where nothing changed.
 
     `scale = <dW, W_base>^2 / |W_base|^2`; `diagonal = |diag D|^2 - scale`; `shared` and `apart` are
-    `|(D + D^T) / 2|^2` and `|(D - D^T) / 2|^2` off the diagonal; `outside = |dW|^2 - |D|^2`.
+    `|(D + D^T) / 2|^2` and `|(D - D^T) / 2|^2` off the diagonal, which is `(sum D_ij^2 +- sum D_ij D_ji) / 2`;
+    `outside = |dW|^2 - |D|^2`. All are good to some 1e-15 of |dW|^2.
     """
     if not change.norm:
         return None
@@ -40,7 +41,8 @@ def energy_budget(change: ChangeInBase) -> EnergyBudget | None:
         uneven = float((straight - s * (torch.dot(straight, s) / s.square().sum())).square().sum())
     else:
         along = uneven = 0.0
-    shared, apart = off_diagonal_energy(D + D.T) / 4, off_diagonal_energy(D - D.T) / 4
+    crossed = float(change.crossed.sum())
+    shared, apart = (max(change.off_diagonal + sign * crossed, 0.0) / 2 for sign in (1, -1))
     inside = along + uneven + shared + apart
     return EnergyBudget(along / total, uneven / total, shared / total, apart / total, max(1 - inside / total, 0.0))
 

@@ -13,7 +13,6 @@ import torch
 
 from rotoscale.agreement import agreement_of, full_agreement
 from rotoscale.agreement_statistics import FULL, STANDARD, AgreementStatistics
-from rotoscale.change import row_change, tensor_change
 from rotoscale.change_in_base import ChangeInBase, change_in_base
 from rotoscale.decomposition import Decomposition, OnlyValues
 from rotoscale.energy_budget import leading
@@ -74,7 +73,9 @@ def standard_statistics(
 
     Raises MatrixError when the shapes differ or an entry is not finite.
     """
-    moved = tensor_change(base, post)
+    if change is None:
+        change = change_in_base(base_factors, base, post)
+    moved = change.moved.whole
     if moved.norm == 0:
         return replace(unchanged_statistics(base_factors), change=moved)
     scale = scale_statistics(base_factors.singular_values, post_values.singular_values)
@@ -89,10 +90,8 @@ def standard_statistics(
         nf_unrelated=unrelated_nf(base_factors.shape, rank),
         relative_change=moved.relative_change,
         base_error=moved.norm / post_norm if post_norm else None,
-        **vars(row_change(base, post)),
+        **vars(change.moved.rows),
     )
-    if change is None:
-        change = change_in_base(base_factors, base, post)
     return PairStatistics(scale=scale, agreement=agreement_of(change, seed=seed), rotation=rotation, change=moved)
 
 

@@ -67,9 +67,10 @@ def _draw(base: Decomposition, change_norm: float, seed: int) -> tuple[torch.Ten
     generator = np.random.default_rng(seed)
     inside = generator.standard_normal((r, r))
     freedom = max(base.shape) - r
-    outside = np.triu(generator.standard_normal((min(freedom, r), r)), 1)
+    outside = generator.standard_normal((min(freedom, r), r))
+    torch.from_numpy(outside).triu_(1)
     np.fill_diagonal(outside, np.sqrt(generator.chisquare(freedom - np.arange(len(outside)))))
-    size = change_norm / (np.square(inside).sum() + np.square(outside).sum()) ** 0.5
+    size = change_norm / float(np.vdot(inside, inside) + np.vdot(outside, outside)) ** 0.5
     return tuple(torch.from_numpy(X).mul_(size).to(base.short.device) for X in (inside, outside))  # type: ignore[return-value]
 
 
