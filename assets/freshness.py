@@ -42,11 +42,11 @@ def _content_hash(space: Workspace, model: str, asset: Asset, read: bool) -> str
 
 def is_current(space: Workspace, entry: ModelEntry, asset: Asset, *, read: bool = True) -> bool:
     """Whether an asset's rows are there, whole, and made from what is there now."""
+    stored = {space.tables.fingerprint(table, entry.id) for table in tables_of(asset.name)}
+    if not all(stored):
+        return False  # before any weight is hashed
     try:
-        wanted = asset_fingerprint(space, entry, asset, read=read)
-        return asset.intact(space, entry) and all(
-            space.tables.fingerprint(table, entry.id) == wanted for table in tables_of(asset.name)
-        )
+        return stored == {asset_fingerprint(space, entry, asset, read=read)} and asset.intact(space, entry)
     except RotoscaleError:
         return False
 

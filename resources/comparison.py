@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resources.location import Location
 from resources.records import read_record, write_record
 from resources.weight_hashes import signature
 from rotoscale import versions
@@ -17,6 +19,9 @@ from rotoscale.errors import MatrixError
 
 if TYPE_CHECKING:
     from resources.checkpoints import Checkpoint, MatrixKey
+
+_MOST_BYTES = 4
+"""Of an element, as a rule."""
 
 
 def common_matrices(base: Checkpoint, post: Checkpoint) -> list[MatrixKey]:
@@ -37,6 +42,29 @@ def common_matrices(base: Checkpoint, post: Checkpoint) -> list[MatrixKey]:
     if not common:
         raise MatrixError(f"{post.path} and {base.path} have no principal matrix in common; give another base")
     return common
+
+
+@dataclass(frozen=True)
+class OthersTask:
+    """Compare all that is not a principal matrix in two checkpoints, and keep it in the folder `kept`."""
+
+    base: Location
+    post: Location
+    kept: Path
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Bytes that are read, and those in memory at a time: the largest tensor of both."""
+        sizes = [
+            [math.prod(checkpoint.other_shape(name)) * _MOST_BYTES for name in checkpoint.others()]
+            for checkpoint in (self.base.open(), self.post.open())
+        ]
+        return sum(map(sum, sizes)), sum(max(some, default=0) for some in sizes)
+
+
+def compare_others(task: OthersTask) -> list[dict[str, Any]]:
+    """`other_changes` of a task, in whatever process."""
+    return other_changes(task.base.open(), task.post.open(), task.kept)
 
 
 def other_changes(base: Checkpoint, post: Checkpoint, kept: Path | None = None) -> list[dict[str, Any]]:

@@ -247,6 +247,8 @@ def torch_device(name: str) -> str:
 
     Raises SettingsError when the device is unknown or absent. An absent device is never replaced silently.
     """
+    if name == "cpu":
+        return name  # and torch is not loaded for it
     import torch
 
     if name == "auto":

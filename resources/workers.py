@@ -33,16 +33,19 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _WORTH_WORKERS = 2e10
-"""Work (sum of m n min(m, n)) from which starting processes pays."""
+"""Work (in all) from which starting processes pays."""
 
 _WORTH_BYTES = 64 << 20
 """Size of a model's files from which its matrices are certain to be that much work."""
 
-_LOADED = ["scipy.linalg", "torch", "resources.decomposing", "resources.pairs", "rotoscale.measure"]
+_LOADED = ["scipy.linalg", "torch", "resources.decomposing", "resources.pairs", "resources.checkpoints.verify", "rotoscale.measure"]
 """What workers need and is slow to load."""
 
 _COPIES = 6
 """Float64 copies of the largest matrix that one worker may hold at its peak."""
+
+_COST_OF_A_BYTE = 40.0
+"""That of reading and hashing it, beside the unit of `Work.on_matrix`."""
 
 _INTERPRETER_BYTES = 400 << 20
 
@@ -55,15 +58,20 @@ class WorkerError(RotoscaleError):
 
 @dataclass(frozen=True)
 class Work:
-    """One task's size: the shape of its matrix."""
+    """One task's size: its cost up to a constant, and the memory that it takes at its peak."""
 
-    rows: int
-    cols: int
+    cost: float
+    peak_bytes: float
 
-    @property
-    def cost(self) -> float:
-        """m n min(m, n), what a decomposition costs up to a constant."""
-        return float(self.rows) * self.cols * min(self.rows, self.cols)
+    @classmethod
+    def on_matrix(cls, rows: int, cols: int) -> Work:
+        """Arithmetic on one matrix: m n min(m, n), what a decomposition costs."""
+        return cls(float(rows) * cols * min(rows, cols), _COPIES * 8.0 * rows * cols)
+
+    @classmethod
+    def of_reading(cls, nbytes: int, held: int) -> Work:
+        """Reading and hashing so many bytes, with `held` of them in memory at a time."""
+        return cls(_COST_OF_A_BYTE * nbytes, held)
 
 
 def run(
@@ -83,12 +91,13 @@ def run(
     total = sum(size.cost for size in sizes)
     if not tasks:
         return []
-    largest = max(size.rows * size.cols for size in sizes) * 8
-    workers = max(1, min(workers, int(memory_bytes // (_COPIES * largest + _INTERPRETER_BYTES))))
+    largest = max(size.peak_bytes for size in sizes)
+    workers = max(1, min(workers, int(memory_bytes // (largest + _INTERPRETER_BYTES))))
     results: list[Any] = [None] * len(tasks)
     order = sorted(range(len(tasks)), key=lambda i: -sizes[i].cost)
     done = 0.0
-    if workers == 1 or len(tasks) == 1 or total < _WORTH_WORKERS:
+    small = len(tasks) == 1 or total < _WORTH_WORKERS
+    if workers == 1 or (small and not (_prepared or _kept)):
         with arithmetic_threads(1):
             for i, result in zip(order, each(function, [tasks[i] for i in order]), strict=True):
                 results[i] = result
@@ -117,10 +126,15 @@ def run(
     return results
 
 
+_prepared: list[bool] = []
+"""Not empty once workers are being prepared: then small work goes there too, and torch is not loaded here."""
+
+
 def prepare(bytes_of_weights: int) -> None:
     """Start loading what worker processes need, if weights of this size will want them; returns at once."""
     if bytes_of_weights >= _WORTH_BYTES and sys.platform == "linux":
         _context()  # says what is to be loaded
+        _prepared.append(True)
         with _environment(dict.fromkeys(_BLAS_THREADS, "1")), _without_interrupts():
             forkserver.ensure_running()
 

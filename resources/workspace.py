@@ -125,13 +125,35 @@ class Workspace:
 
         On an accelerator the work stays in this process: one device serves one process best.
         """
-        limit = self.settings.memory_gigabytes
+        sizes = [workers.Work.on_matrix(*shape) for shape in shapes]
+        return self._over(function, tasks, sizes, label, self.settings.workers if self.settings.device == "cpu" else 1)
+
+    def over_tensors(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task], sizes: Sequence[tuple[int, int]], label: str
+    ) -> list[Result]:
+        """`function` of every task, each of which reads so many bytes and holds so many of them at a time.
+
+        In worker processes as far as settings allow, whatever the device.
+        """
+        return self._over(
+            function, tasks, [workers.Work.of_reading(*size) for size in sizes], label, self.settings.workers
+        )
+
+    def _over(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Sequence[Task],
+        sizes: Sequence[workers.Work],
+        label: str,
+        limit: int,
+    ) -> list[Result]:
+        gigabytes = self.settings.memory_gigabytes
         return workers.run(
             function,
             tasks,
-            [workers.Work(*shape) for shape in shapes],
-            workers=self.settings.workers if self.settings.device == "cpu" else 1,
-            memory_bytes=limit * 1e9 if limit else machine.available_memory(),
+            sizes,
+            workers=limit,
+            memory_bytes=gigabytes * 1e9 if gigabytes else machine.available_memory(),
             report=lambda done, total: progress.report(label, done, total),
         )
 

@@ -176,7 +176,9 @@ def compare_pair(space: Workspace, base_id: str, model: str) -> dict[str, Rows]:
     pairs = space.over_matrices(compare_matrices, tasks, shapes, f"{model}: comparing with {base_id}")
     tables = {name: [pair[name] for pair in pairs] for name in COMPARED}
     tables["agreement"] = _corrected(tables["agreement"])
-    tables["tensor_changes"] += comparison.other_changes(base, post, settings.pairs)
+    others = comparison.OthersTask(base_location, post_location, settings.pairs)
+    label = f"{model}: comparing other tensors with {base_id}"
+    tables["tensor_changes"] += space.over_tensors(comparison.compare_others, [others], [others.size], label)[0]
     tables["coverage"] = comparison.coverage(base, post)
     return tables
 

@@ -35,7 +35,7 @@ from resources.checkpoints.errors import (
     UnsafePath,
     WriteError,
 )
-from resources.checkpoints.keys import UNEXPLAINED, MatrixKey, TensorCoverage, Verified
+from resources.checkpoints.keys import UNEXPLAINED, MatrixKey, StoredTensor, TensorCoverage, TensorHashes, Verified
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +57,9 @@ __all__ = [
     "QuantizedFormat",
     "RemoteCode",
     "ShapeMismatch",
+    "StoredTensor",
     "TensorCoverage",
+    "TensorHashes",
     "TruncatedFile",
     "UnknownArchitecture",
     "UnsafePath",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from resources.checkpoints.assembly import build
 from resources.checkpoints.errors import AdapterError, BadConfig, CheckpointError, MissingTensor, shown
 from resources.checkpoints.files import MAX_CONFIG_BYTES, Roots, read_json, repository_root, safe_member
 from resources.checkpoints.inventory import ADAPTER_WEIGHTS, INDEX, SINGLE, Inventory, take_inventory
-from resources.checkpoints.keys import MatrixKey, TensorCoverage, Verified
+from resources.checkpoints.keys import MatrixKey, StoredTensor, TensorCoverage, TensorHashes, Verified
 from resources.checkpoints.known_layouts import find_layout
 from resources.checkpoints.parts import Structure
 from resources.checkpoints.quantization import refuse_packed, scale_of
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from resources.checkpoints.tensors import Scale
 
 CONFIG = "config.json"
+
+OverTensors = Callable[[Sequence[StoredTensor]], Sequence[TensorHashes]]
 
 
 def open_checkpoint(
@@ -61,6 +63,15 @@ def open_checkpoint(
         return Checkpoint(folder, config, inventory, roots)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be read ({error.strerror or error}). Check the permissions.") from None
+
+
+def _held(parts: Mapping[MatrixKey, Part]) -> int:
+    """Bytes in memory while the matrices of one tensor are read: a slab of it as stored, and a matrix in float32."""
+    if not parts:
+        return 0
+    entry = next(iter(parts.values())).entry
+    elements = max(part.slab[1] * part.slab[2] for part in parts.values())
+    return elements * (entry.nbytes // max(1, entry.numel) + 4)
 
 
 def _folder(path: str | Path) -> Path:
@@ -254,12 +265,44 @@ class Checkpoint:
 
         return verify.content_hash(self.inventory, self.adapter)
 
-    def verify_and_hash(self, progress: Callable[[int, int], None] | None = None) -> Verified:
+    def stored(self) -> list[StoredTensor]:
+        """Every tensor in the files, those of the checkpoint before those of the adapter."""
+        parts = self.structure.by_tensor
+        own, of_adapter = self.inventory.tensors, self.adapter.inventory.tensors if self.adapter is not None else {}
+        return [
+            *(StoredTensor(name, False, entry.nbytes, _held(parts.get(name, {}))) for name, entry in own.items()),
+            *(StoredTensor(name, True, entry.nbytes, 0) for name, entry in of_adapter.items()),
+        ]
+
+    def verify_tensor(self, tensor: StoredTensor) -> TensorHashes:
+        """Read one stored tensor through; every value finite, or NonFiniteWeights."""
+        from resources.checkpoints import verify
+
+        if tensor.of_adapter:
+            assert self.adapter is not None  # it listed the tensor
+            return verify.verify_other(self.adapter.inventory.tensors[tensor.name])
+        entry = self.inventory.tensors[tensor.name]
+        if tensor.name not in self.structure.by_tensor:
+            return verify.verify_other(entry)
+        return verify.verify_matrices(self.structure, self.adapter, self.fp8_scale(entry), entry)
+
+    def verify_and_hash(self, over: OverTensors | None = None) -> Verified:
         """Check everything there is to check, and hash it, in one pass over the files.
 
         Headers, index, structure, scales, every value finite; then ``content_hash`` and each matrix's ``weight_hash``.
-        ``progress(bytes done, bytes in all)``. Raises the CheckpointError of what is wrong.
+        ``over`` gives what ``verify_tensor`` gives of every tensor, by another way than one after the other here.
+        Raises the CheckpointError of what is wrong.
         """
-        from resources.checkpoints import verify
+        from resources.checkpoints.identity import identity
 
-        return verify.verify_tensors(self.structure, self.adapter, self.fp8_scale, progress)
+        for name in [*self.structure.by_tensor, *{entry.name for entry in self.structure.others.values()}]:
+            self.fp8_scale(self.inventory.tensors[name])  # small: what is wrong with one is said before the long pass
+        tensors = self.stored()
+        found = over(tensors) if over else list(map(self.verify_tensor, tensors))
+        hashes: dict[bool, dict[str, str]] = {False: {}, True: {}}
+        matrices: dict[MatrixKey, str] = {}
+        for tensor, read in zip(tensors, found, strict=True):
+            hashes[tensor.of_adapter][tensor.name] = read.content
+            matrices |= read.matrices
+        whole = identity(self.inventory, self.adapter, hashes[False], hashes[True])
+        return Verified(whole, {key: matrices[key] for key in self.structure.parts})

@@ -35,6 +35,24 @@ class TensorCoverage:
 
 
 @dataclass(frozen=True)
+class StoredTensor:
+    """A tensor as it lies in a file: of the checkpoint, or ``of_adapter``; ``held`` bytes are in memory at a time."""
+
+    name: str
+    of_adapter: bool
+    nbytes: int
+    held: int
+
+
+@dataclass(frozen=True)
+class TensorHashes:
+    """What reading one stored tensor gives: the sha256 of its bytes and the ``weight_hash`` of each matrix in it."""
+
+    content: str
+    matrices: dict[MatrixKey, str]
+
+
+@dataclass(frozen=True)
 class Verified:
     """What one pass over a checkpoint without fault gives: its ``content_hash``, and every matrix's ``weight_hash``.
 

@@ -1,16 +1,15 @@
 """The one pass over all bytes: every value finite, the hash that is the checkpoint's identity, and each matrix's own.
 
-A tensor (of stacked experts, one expert) is read once. While its bytes go into the identity in one thread, the matrices
-in it are taken out and hashed in another: sha256 costs more than reading and converting together, and frees the GIL.
+Tensor by tensor, so that processes can share it: sha256 costs more than reading and converting together. A tensor (of
+stacked experts, one expert) is read once; the matrices in it are taken out of memory.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +17,8 @@ import torch
 from resources.checkpoints.errors import shown
 from resources.checkpoints.files import opened, read_exactly
 from resources.checkpoints.header import DTYPES, TensorEntry
-from resources.checkpoints.keys import MatrixKey, Verified
+from resources.checkpoints.identity import identity
+from resources.checkpoints.keys import MatrixKey, TensorHashes
 from resources.checkpoints.tensors import CHUNK, Loaded, TensorReader, count_bad, is_float, non_finite, take_part
 
 if TYPE_CHECKING:
@@ -27,112 +27,46 @@ if TYPE_CHECKING:
     from resources.checkpoints.parts import Part, Structure
     from resources.checkpoints.tensors import Scale
 
-Progress = Callable[[int, int], None]
-
 _READERS = 2
 """Threads that hash, each with a few megabytes of a file."""
 
 
-def verify_tensors(
-    structure: Structure,
-    adapter: Adapter | None,
-    scale_of: Callable[[TensorEntry], Scale | None],
-    progress: Progress | None,
-) -> Verified:
-    """Read every tensor once; ``progress(bytes done, bytes in all)``.
+def verify_matrices(
+    structure: Structure, adapter: Adapter | None, scale: Scale | None, entry: TensorEntry
+) -> TensorHashes:
+    """Read a tensor with principal matrices in it, slab by slab; an adapter's change is added to them.
 
-    Raises NonFiniteWeights, and QuantizedFormat or ShapeMismatch where the scale of an fp8 tensor is at fault. The
-    small tensors of an adapter and the scales are read again where they are merged in.
+    Raises NonFiniteWeights. The small tensors of the adapter are read again for every tensor that they change.
     """
-    for name in [*structure.by_tensor, *{entry.name for entry in structure.others.values()}]:
-        scale_of(structure.inventory.tensors[name])  # small: what is wrong with one is said before the long pass
-    with ThreadPoolExecutor(1) as pool:
-        reading = _Pass(structure, adapter, scale_of, progress, pool)
-        hashes = [_hash_inventory(structure.inventory, reading.tensor)]
-        if adapter is not None:
-            hashes.append(_hash_inventory(adapter.inventory, reading.other))
-    return Verified(_identity(hashes, adapter), {key: reading.matrix_hashes[key] for key in structure.parts})
+    digest, matrices = hashlib.sha256(), {}
+    for together in _slabs(structure.by_tensor[entry.name]):
+        slab = _load(next(iter(together.values())))
+        digest.update(_bytes(slab.values))
+        for key, part in together.items():
+            matrix = take_part(part, scale, str(key), slab)
+            if adapter is not None:
+                adapter.add_to_matrix(matrix, part, structure.layout.canonical(entry.name), str(key))
+            matrices[key] = weight_hash(matrix)
+    return TensorHashes(digest.hexdigest(), matrices)
 
 
-class _Pass:
-    """The pass under way: gives each tensor's sha256 and keeps those of the matrices."""
-
-    def __init__(
-        self,
-        structure: Structure,
-        adapter: Adapter | None,
-        scale_of: Callable[[TensorEntry], Scale | None],
-        progress: Progress | None,
-        pool: Executor,
-    ) -> None:
-        self.structure, self.adapter, self.scale_of = structure, adapter, scale_of
-        self.progress, self.pool = progress, pool
-        self.matrix_hashes: dict[MatrixKey, str] = {}
-        inventories = [structure.inventory, *([adapter.inventory] if adapter else [])]
-        self.total = sum(entry.nbytes for inventory in inventories for entry in inventory.tensors.values())
-        self.done = 0
-
-    def tensor(self, entry: TensorEntry) -> str:
-        """sha256 of a tensor's bytes, slab by slab if there are principal matrices in it."""
-        parts = self.structure.by_tensor.get(entry.name)
-        if parts is None:
-            return self.other(entry)
-        digest, scale = hashlib.sha256(), self.scale_of(entry)
-        for together in _slabs(parts):
-            slab = _load(next(iter(together.values())))
-            hashed = self.pool.submit(digest.update, _bytes(slab.values))
-            for key, part in together.items():
-                matrix = take_part(part, scale, str(key), slab)
-                if self.adapter is not None:
-                    canonical = self.structure.layout.canonical(entry.name)
-                    self.adapter.add_to_matrix(matrix, part, canonical, str(key))
-                self.matrix_hashes[key] = weight_hash(matrix)
-            hashed.result()
-            self._count(slab.values.nbytes)
-        return digest.hexdigest()
-
-    def other(self, entry: TensorEntry) -> str:
-        """sha256 of the bytes of a tensor without principal matrices."""
-        digest, bad = scan(entry)
-        if bad:
-            raise non_finite(shown(entry.name), entry, bad, entry.numel)
-        self._count(entry.nbytes)
-        return digest
-
-    def _count(self, size: int) -> None:
-        self.done += size
-        if self.progress is not None:
-            self.progress(self.done, self.total)
+def verify_other(entry: TensorEntry) -> TensorHashes:
+    """Read a tensor without principal matrices. Raises NonFiniteWeights."""
+    digest, bad = scan(entry)
+    if bad:
+        raise non_finite(shown(entry.name), entry, bad, entry.numel)
+    return TensorHashes(digest, {})
 
 
 def content_hash(inventory: Inventory, adapter: Adapter | None) -> str:
     """sha256 over the sorted (name, dtype, shape, sha256 of bytes) of all tensors; with an adapter, of both."""
     inventories = [inventory, *([adapter.inventory] if adapter else [])]
     with ThreadPoolExecutor(_READERS) as pool:
-        return _identity([_hash_in_threads(tensors, pool) for tensors in inventories], adapter)
-
-
-def _hash_in_threads(inventory: Inventory, pool: Executor) -> str:
-    entries = inventory.tensors.values()
-    found = dict(zip(inventory.tensors, pool.map(lambda entry: scan(entry)[0], entries), strict=True))
-    return _hash_inventory(inventory, lambda entry: found[entry.name])
-
-
-def _hash_inventory(inventory: Inventory, hash_of: Callable[[TensorEntry], str]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(inventory.tensors):
-        entry = inventory.tensors[name]
-        line = json.dumps([name, entry.dtype, list(entry.shape), hash_of(entry)], ensure_ascii=True)
-        digest.update(line.encode() + b"\n")
-    return digest.hexdigest()
-
-
-def _identity(hashes: list[str], adapter: Adapter | None) -> str:
-    """The hash of the tensors; with an adapter, of the base's, the adapter's and the settings that decide the merge."""
-    if adapter is None:
-        return hashes[0]
-    settings = json.dumps(adapter.identity(), sort_keys=True)
-    return hashlib.sha256("\n".join([*hashes, settings]).encode()).hexdigest()
+        found = [
+            dict(zip(one.tensors, pool.map(lambda entry: scan(entry)[0], one.tensors.values()), strict=True))
+            for one in inventories
+        ]
+    return identity(inventory, adapter, *found)
 
 
 def _slabs(parts: dict[MatrixKey, Part]) -> Iterator[dict[MatrixKey, Part]]:

@@ -143,7 +143,7 @@ def threads(task):
     from threadpoolctl import threadpool_info
     return {pool["num_threads"] for pool in threadpool_info()} | {torch.get_num_threads()}
 
-sizes = [workers.Work(%d, 10)] * 2
+sizes = [workers.Work.on_matrix(%d, 10)] * 2
 print(workers.run(threads, [0, 1], sizes, workers=1, memory_bytes=1e15, report=lambda done, total: None))
 """
 
