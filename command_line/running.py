@@ -92,7 +92,7 @@ def compare_pair(space: Workspace, registration: Registration, console: Console)
     base, post = (entry.id for entry in registration)
 
     def bring(shared: Mapping[str, Sequence[str] | None]) -> None:
-        outcome = materialize(space, [post], console, structural_assets(), shared, all_or_nothing=True, figures=False)
+        outcome = materialize(space, [post], console, structural_assets(), shared, one_off=True)
         if outcome.failed:
             raise RotoscaleError("; ".join(f"{model}: {reason}" for model, reason in outcome.failed.items()))
 
@@ -115,18 +115,20 @@ def materialize(
     console: Console,
     assets: Sequence[str] | None = None,
     shared: Mapping[str, Sequence[str] | None] = MappingProxyType({}),
-    all_or_nothing: bool = False,
-    figures: bool = True,
+    one_off: bool = False,
 ) -> Outcome:
     """Bring models up to date in the order given, each after its references, then what is about several models.
 
     `assets` narrows what is brought up to date to some assets of the models, and to those named in `shared` among the
     assets without partitions: of each the rows under these keys, or under all with None. A model that fails is reported
-    and the others go on. What is new is published; with `all_or_nothing` only where none failed. With `figures` the
-    materializations get pictures for Dagster's pages.
+    and the others go on. What is new is published.
+
+    A `one_off` comparison is published only where nothing failed, goes without pictures for Dagster's pages, and has
+    its work on matrices begun at once, before Dagster is there.
     """
     from assets.freshness import is_waiting, pending
     from assets.groups import shared_assets
+    from resources.structure import begin
 
     outcome = Outcome()
     work: dict[str, list[str]] = {}
@@ -146,6 +148,8 @@ def materialize(
     if not work and space.published_is_current() and not any(map(waits, keys)):
         return outcome
     space.prepare_workers(work)
+    if one_off:
+        begin(space, list(work))
     from assets.definitions import defs
     from assets.models.sensors import add_keys
     from assets.slots import watched
@@ -156,12 +160,12 @@ def materialize(
         for model in work:
             # Judged again: what came before may have changed what this one needs.
             waiting = pending(space, model, assets, read=not entries[model].hub)
-            failure = _execute(job, instance, waiting, model, figures=figures) if waiting else ""
+            failure = _execute(job, instance, waiting, model, figures=not one_off) if waiting else ""
             if failure:
                 outcome.failed[model] = failure
             else:
                 outcome.done.append(model)
-        if all_or_nothing and outcome.failed:
+        if one_off and outcome.failed:
             return outcome
         for name in [*keys, "warehouse"]:
             # One after the other: what a later one reads, an earlier one may make.

@@ -6,7 +6,8 @@ was cut and resumed would differ in its last digits. The longest matrices come f
 by cores and by memory. They stay for the next batch until `release` or the end of this process.
 
 On Linux they are forked from one process that has loaded torch and what the work needs, which takes it about two
-seconds; `prepare` starts it ahead, so that it does so while this process is still busy with imports of its own.
+seconds; `prepare` starts it ahead, so that it does so while this process is still busy with imports of its own. What
+is certain to be asked for can be begun at once (`begin`): Dagster's own work then does not keep workers waiting.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from resources.staged import each
 from resources.threads import arithmetic_threads, keep_freed_memory
@@ -38,7 +39,14 @@ _WORTH_WORKERS = 2e10
 _WORTH_BYTES = 64 << 20
 """Size of a model's files from which its matrices are certain to be that much work."""
 
-_LOADED = ["scipy.linalg", "torch", "resources.decomposing", "resources.pairs", "resources.checkpoints.verify", "rotoscale.measure"]
+_LOADED = [
+    "scipy.linalg",
+    "torch",
+    "resources.decomposing",
+    "resources.pairs",
+    "resources.checkpoints.verify",
+    "rotoscale.measure",
+]
 """What workers need and is slow to load."""
 
 _COPIES = 6
@@ -74,27 +82,37 @@ class Work:
         return cls(_COST_OF_A_BYTE * nbytes, held)
 
 
-def run(
-    function: Callable[[Task], Result],
-    tasks: Sequence[Task],
-    sizes: Sequence[Work],
-    *,
-    workers: int,
-    memory_bytes: float,
-    report: Callable[[float, float], None],
-) -> list[Result]:
-    """`function` of every task, in the order of `tasks`; `report(done, total)` hears the work done so far.
+@dataclass(frozen=True)
+class Batch(Generic[Task, Result]):
+    """One function of many tasks, all of which can be pickled and hashed, with the size of each."""
 
-    `function` and the tasks must be picklable. The first error stops the rest and is raised as it is; a worker that
-    was killed raises WorkerError.
+    function: Callable[[Task], Result]
+    tasks: Sequence[Task]
+    sizes: Sequence[Work]
+
+    @property
+    def on_device(self) -> bool:
+        """Whether a task wants an accelerator."""
+        return any(getattr(task, "device", "cpu") != "cpu" for task in self.tasks)
+
+
+def run(
+    batch: Batch[Task, Result], *, workers: int, memory_bytes: float, report: Callable[[float, float], None]
+) -> list[Result]:
+    """The function of every task, in the order of the tasks; `report(done, total)` hears the work done so far.
+
+    The first error stops the rest and is raised as it is; a worker that was killed raises WorkerError.
     """
+    function, tasks, sizes = batch.function, batch.tasks, batch.sizes
     total = sum(size.cost for size in sizes)
     if not tasks:
         return []
+    _wait_for_ahead()
     largest = max(size.peak_bytes for size in sizes)
-    workers = max(1, min(workers, int(memory_bytes // (largest + _INTERPRETER_BYTES))))
+    # Work that was begun is in memory already, and another pool would begin it again.
+    workers = _kept[0][0] if _begun else _bounded(workers, memory_bytes, largest)
     results: list[Any] = [None] * len(tasks)
-    order = sorted(range(len(tasks)), key=lambda i: -sizes[i].cost)
+    order = _longest_first(sizes)
     done = 0.0
     small = len(tasks) == 1 or total < _WORTH_WORKERS
     if workers == 1 or (small and not (_prepared or _kept)):
@@ -108,7 +126,7 @@ def run(
         try:
             with _without_interrupts():
                 pool = _pool(workers)
-                futures = {pool.submit(function, tasks[i]): i for i in order}
+                futures = {_taken_over(function, tasks[i]) or pool.submit(function, tasks[i]): i for i in order}
             for future in as_completed(futures):
                 i = futures[future]
                 results[i] = future.result()
@@ -139,6 +157,53 @@ def prepare(bytes_of_weights: int) -> None:
             forkserver.ensure_running()
 
 
+_begun: dict[tuple[Any, Any], Future[Any]] = {}
+"""Results to come of tasks that were begun ahead, by function and task."""
+
+_beginning: list[threading.Thread] = []
+"""The thread that begins them, until somebody has waited for it."""
+
+
+def begin(batches: Sequence[Batch[Any, Any]], *, workers: int, memory_bytes: float) -> None:
+    """Begin work ahead, batch after batch, where workers are being prepared; returns at once.
+
+    `run` takes the results over when it is asked for the same function of the same task. What nobody asks for, and what
+    fails without being asked for, is forgotten.
+    """
+    largest = max((size.peak_bytes for batch in batches for size in batch.sizes), default=0.0)
+    workers = _bounded(workers, memory_bytes, largest)
+    if workers > 1 and _prepared and not _beginning:
+        thread = threading.Thread(target=_submit, args=(batches, workers), name="beginning ahead")
+        _beginning.append(thread)
+        thread.start()
+
+
+def _submit(batches: Sequence[Batch[Any, Any]], workers: int) -> None:
+    with suppress(OSError, BrokenProcessPool), _without_interrupts():  # `run` meets the same again, and says it
+        pool = _pool(workers)
+        for batch in batches:
+            for i in _longest_first(batch.sizes):
+                _begun[batch.function, batch.tasks[i]] = pool.submit(batch.function, batch.tasks[i])
+
+
+def _taken_over(function: Any, task: Any) -> Future[Any] | None:
+    return _begun.pop((function, task)) if (function, task) in _begun else None
+
+
+def _wait_for_ahead() -> None:
+    while _beginning:
+        _beginning[0].join()
+        _beginning.clear()
+
+
+def _bounded(workers: int, memory_bytes: float, peak_bytes: float) -> int:
+    return max(1, min(workers, int(memory_bytes // (peak_bytes + _INTERPRETER_BYTES))))
+
+
+def _longest_first(sizes: Sequence[Work]) -> list[int]:
+    return sorted(range(len(sizes)), key=lambda i: -sizes[i].cost)
+
+
 def _context() -> multiprocessing.context.BaseContext:
     """How workers are started: elsewhere than on Linux, forking is not safe once system libraries are loaded."""
     if sys.platform != "linux":
@@ -155,14 +220,21 @@ _kept: list[tuple[int, ProcessPoolExecutor]] = []
 def _pool(workers: int) -> ProcessPoolExecutor:
     """Worker processes from the last batch if there are as many, otherwise new ones."""
     if not _kept or _kept[0][0] != workers:
-        release()
-        pool = ProcessPoolExecutor(workers, _context(), initializer=_begin, initargs=(dict(os.environ),))
+        _stop()
+        environment = dict(os.environ) | dict.fromkeys(_BLAS_THREADS, "1")
+        pool = ProcessPoolExecutor(workers, _context(), initializer=_set_up, initargs=(environment,))
         _kept.append((workers, pool))
     return _kept[0][1]
 
 
 def release() -> None:
     """Stop the worker processes, before work of another kind that needs the memory; those at work finish first."""
+    _wait_for_ahead()
+    _stop()
+
+
+def _stop() -> None:
+    _begun.clear()
     while _kept:
         _kept.pop()[1].shutdown(wait=True, cancel_futures=True)
 
@@ -171,7 +243,7 @@ def release() -> None:
 atexit.register(release)
 
 
-def _begin(environment: dict[str, str]) -> None:
+def _set_up(environment: dict[str, str]) -> None:
     """What a worker does first: it ends with its parent, however that ends, has its environment, and one thread."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.clear()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from resources.checkpoints.keys import Verified
     from resources.hub import Snapshot
     from resources.location import Location
+    from resources.workers import Batch
 
 
 FORGOTTEN = "forgotten"
@@ -118,44 +119,23 @@ class Workspace:
         """The opened checkpoint of a model."""
         return self.location(model_id).open()
 
-    def over_matrices(
-        self, function: Callable[[Task], Result], tasks: Sequence[Task], shapes: Sequence[tuple[int, int]], label: str
-    ) -> list[Result]:
-        """`function` of every task (one per matrix of these shapes), in worker processes as far as settings allow.
-
-        On an accelerator the work stays in this process: one device serves one process best.
-        """
-        sizes = [workers.Work.on_matrix(*shape) for shape in shapes]
-        return self._over(function, tasks, sizes, label, self.settings.workers if self.settings.device == "cpu" else 1)
-
-    def over_tensors(
-        self, function: Callable[[Task], Result], tasks: Sequence[Task], sizes: Sequence[tuple[int, int]], label: str
-    ) -> list[Result]:
-        """`function` of every task, each of which reads so many bytes and holds so many of them at a time.
-
-        In worker processes as far as settings allow, whatever the device.
-        """
-        return self._over(
-            function, tasks, [workers.Work.of_reading(*size) for size in sizes], label, self.settings.workers
-        )
-
-    def _over(
-        self,
-        function: Callable[[Task], Result],
-        tasks: Sequence[Task],
-        sizes: Sequence[workers.Work],
-        label: str,
-        limit: int,
-    ) -> list[Result]:
-        gigabytes = self.settings.memory_gigabytes
+    def over(self, batch: Batch[Task, Result], label: str) -> list[Result]:
+        """The function of a batch of every task in it, in worker processes as far as settings allow."""
         return workers.run(
-            function,
-            tasks,
-            sizes,
-            workers=limit,
-            memory_bytes=gigabytes * 1e9 if gigabytes else machine.available_memory(),
-            report=lambda done, total: progress.report(label, done, total),
+            batch, report=lambda done, total: progress.report(label, done, total), **self._limits(batch.on_device)
         )
+
+    def begin(self, batches: Sequence[Batch[Any, Any]]) -> None:
+        """Begin batches that will be asked for, one after the other, where workers are being prepared."""
+        workers.begin(batches, **self._limits(on_device=False))
+
+    def _limits(self, on_device: bool) -> dict[str, Any]:
+        """On an accelerator the work stays in this process: one device serves one process best."""
+        limit = self.settings.memory_gigabytes
+        return {
+            "workers": 1 if on_device else self.settings.workers,
+            "memory_bytes": limit * 1e9 if limit else machine.available_memory(),
+        }
 
     def prepare_workers(self, model_ids: Iterable[str]) -> None:
         """Start loading what worker processes need, where one of these models is on disk and large enough for them."""

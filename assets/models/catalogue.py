@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from assets.freshness import CATALOGUE, asset_fingerprint
 from assets.groups import model_assets
-from resources.checkpoints import StoredTensor, TensorHashes
+from resources import structure
 from resources.families import ModelEntry
 from resources.hub import HubLimitError
 from resources.hub.client import now
-from resources.reading import ReadingTask, read_tensor
 from resources.workspace import WAITING, Workspace
 from rotoscale.errors import RotoscaleError
 
@@ -28,7 +26,9 @@ def catalogue(space: Workspace, entry: ModelEntry) -> dict[str, Any]:
     checkpoint = space.checkpoint(entry.id)
     checkpoint.matrices()
     with space.remembering(entry.id, checkpoint) as remember:
-        verified = checkpoint.verify_and_hash(lambda tensors: _read(space, entry, tensors))
+        verified = checkpoint.verify_and_hash(
+            lambda tensors: space.over(structure.reading(space, entry.id, tensors), f"{entry.id}: reading")
+        )
         remember(verified)
     if space.content_hash(entry.id) != verified.content_hash:
         raise ChangedWhileRead(f"the files of {entry.id} were replaced while they were read; run again")
@@ -46,12 +46,6 @@ def catalogue(space: Workspace, entry: ModelEntry) -> dict[str, Any]:
         "status": "ready",
         "status_reason": "",
     }
-
-
-def _read(space: Workspace, entry: ModelEntry, tensors: Sequence[StoredTensor]) -> list[TensorHashes]:
-    tasks = [ReadingTask(space.location(entry.id), tensor) for tensor in tensors]
-    sizes = [(tensor.nbytes, tensor.held) for tensor in tensors]
-    return space.over_tensors(read_tensor, tasks, sizes, f"{entry.id}: reading")
 
 
 def store(space: Workspace, entry: ModelEntry, row: dict[str, Any], run_id: str) -> str:

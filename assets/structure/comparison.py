@@ -11,9 +11,7 @@ import dagster as dg
 from assets.materializing import Materialization, WorkspaceResource, dashboard_link, materializing, spec
 from assets.structure import plots, scalars
 from assets.structure.group import COMPARED
-from resources import comparison
-from resources.depth import depth_of
-from resources.pairs import PairTask, compare_matrices
+from resources import comparison, structure
 from resources.workspace import Workspace
 from rotoscale.multiple import benjamini_hochberg
 
@@ -154,31 +152,12 @@ def compare_model(space: Workspace, model: str) -> dict[str, Rows]:
 def compare_pair(space: Workspace, base_id: str, model: str) -> dict[str, Rows]:
     """Rows of the comparison tables of one model against one reference."""
     space.facts(base_id), space.facts(model)
-    settings = space.settings
-    base_location, post_location = space.location(base_id), space.location(model)
-    base, post = base_location.open(), post_location.open()
-    keys = comparison.common_matrices(base, post)
-    shapes = [post.shape(key) for key in keys]
-    tasks = [
-        PairTask(
-            base_location,
-            post_location,
-            key,
-            settings.factors,
-            settings.pairs,
-            settings.device,
-            depth_of(settings.depth, shapes),
-            settings.null_draws,
-            settings.seed,
-        )
-        for key in keys
-    ]
-    pairs = space.over_matrices(compare_matrices, tasks, shapes, f"{model}: comparing with {base_id}")
+    base, post = space.checkpoint(base_id), space.checkpoint(model)
+    pairs = space.over(structure.comparing(space, base_id, model), f"{model}: comparing with {base_id}")
     tables = {name: [pair[name] for pair in pairs] for name in COMPARED}
     tables["agreement"] = _corrected(tables["agreement"])
-    others = comparison.OthersTask(base_location, post_location, settings.pairs)
-    label = f"{model}: comparing other tensors with {base_id}"
-    tables["tensor_changes"] += space.over_tensors(comparison.compare_others, [others], [others.size], label)[0]
+    others = structure.comparing_others(space, base_id, model)
+    tables["tensor_changes"] += space.over(others, f"{model}: comparing other tensors with {base_id}")[0]
     tables["coverage"] = comparison.coverage(base, post)
     return tables
 

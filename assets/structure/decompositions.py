@@ -7,10 +7,8 @@ import dagster as dg
 from assets.materializing import WorkspaceResource, materializing, spec
 from assets.structure import plots
 from assets.structure.scalars import known
-from resources.decomposing import DecompositionTask, decompose_matrix
-from resources.depth import depth_of
+from resources import structure
 from resources.workspace import Workspace
-from rotoscale.agreement_statistics import FULL
 
 
 @dg.multi_asset(
@@ -45,16 +43,7 @@ def decompositions(context: dg.AssetExecutionContext, workspace: WorkspaceResour
 
 
 def decompose_model(space: Workspace, model: str) -> list[dict[str, Any]]:
-    """Rows of `decompositions` of one model; matrices whose factors are stored are not decomposed again.
-
-    A base's vectors are always wanted, a descendant's at full depth; whatever needs more later makes it then.
-    """
+    """Rows of `decompositions` of one model; matrices whose factors are stored are not decomposed again."""
     space.facts(model)
-    settings, location = space.settings, space.location(model)
-    checkpoint = location.open()
-    keys = checkpoint.matrices()
-    shapes = [checkpoint.shape(key) for key in keys]
-    vectors = space.registry.model(model).base is None or depth_of(settings.depth, shapes) == FULL
-    tasks = [DecompositionTask(location, key, settings.factors, settings.device, vectors) for key in keys]
-    rows = space.over_matrices(decompose_matrix, tasks, shapes, f"{model}: decomposing")
+    rows = space.over(structure.decomposing(space, model), f"{model}: decomposing")
     return [{"model_id": model, **row} for row in rows]
