@@ -71,6 +71,16 @@ def test_nothing_is_left_to_do_after_everything_was_made(family: Path, monkeypat
     assert agreed(family, monkeypatch) == {"base": set(), "tuned": set()}
 
 
+def test_a_model_without_rows_is_not_hashed_to_find_that_out(family: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object, **__: object) -> str:
+        raise AssertionError("weights were read")
+
+    monkeypatch.setattr(Workspace, "content_hash", read)
+    space = space_of(family)
+    space.tables.remove("tuned")
+    assert pending(space, "tuned") == list(model_assets())
+
+
 def test_other_recipes_or_tasks_in_the_family_file_are_noticed(family: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_family(family / "families", family / "models", "recipes: [interpolate, noise]\n")
     assert agreed(family, monkeypatch)["tuned"] == {"edited_checkpoints"}

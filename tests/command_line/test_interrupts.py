@@ -138,10 +138,19 @@ def test_what_runs_in_the_background_of_a_shell_is_not_interrupted() -> None:
 WORK = """
 import time
 from command_line import main
-from resources.workers import Work, run
+from resources.workers import Batch, Work, begin, prepare, run
 from tests.command_line.test_interrupts import sleep
 
-main._run = lambda: run(sleep, [0, 1, 2], [Work(4000, 4000)] * 3, workers=2, memory_bytes=1e12, report=print)
+batch, limits = Batch(sleep, [0, 1, 2], [Work.on_matrix(4000, 4000)] * 3), {{"workers": 2, "memory_bytes": 1e12}}
+
+def work():
+    if {ahead}:
+        prepare(1 << 30)
+        begin([batch], **limits)
+        time.sleep(60)
+    run(batch, report=print, **limits)
+
+main._run = work
 if __name__ == "__main__":
     main.main()
 """
@@ -152,9 +161,10 @@ def sleep(_: int) -> None:
     time.sleep(60)
 
 
+@pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_workers_say_nothing_and_end_with_their_parent(tmp_path: Path, number: signal.Signals) -> None:
-    (tmp_path / "work.py").write_text(WORK)
+def test_workers_say_nothing_and_end_with_their_parent(tmp_path: Path, number: signal.Signals, ahead: bool) -> None:
+    (tmp_path / "work.py").write_text(WORK.format(ahead=ahead))
     process = started(str(tmp_path / "work.py"), PYTHONPATH=str(PROJECT))
     assert process.stdout is not None
     assert process.stdout.readline() == "working\n"

@@ -144,7 +144,8 @@ def threads(task):
     return {pool["num_threads"] for pool in threadpool_info()} | {torch.get_num_threads()}
 
 sizes = [workers.Work.on_matrix(%d, 10)] * 2
-print(workers.run(threads, [0, 1], sizes, workers=1, memory_bytes=1e15, report=lambda done, total: None))
+batch = workers.Batch(threads, [0, 1], sizes)
+print(workers.run(batch, workers=1, memory_bytes=1e15, report=lambda done, total: None))
 """
 
 

@@ -1,78 +1,85 @@
-"""Running over many matrices: same results in this process and in workers, errors kept, killed workers explained."""
+"""Worker processes: work begun ahead is done once, and what is small goes where workers are."""
 
 from __future__ import annotations
 
 import os
-import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from resources.workers import Work, WorkerError, prepare, release, run
-from rotoscale.errors import MatrixError
+from resources import workers
+from resources.workers import Batch, Work
+from rotoscale.errors import RotoscaleError
 
-LARGE = Work(4000, 4000)
-SMALL = Work(4, 4)
+LARGE = Work.on_matrix(3000, 3000)
+LIMITS = {"workers": 2, "memory_bytes": 1e12}
 
-
-def threads_of_blas(task: int) -> tuple[int, str | None, int]:
-    return task * 2, os.environ.get("OMP_NUM_THREADS"), os.getpid()
-
-
-def refuse(task: int) -> int:
-    raise MatrixError(f"matrix {task} is bad; do something")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are prepared on Linux alone")
 
 
-def die(task: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+@pytest.fixture(autouse=True)
+def prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(workers, "_prepared", [])
+    workers.prepare(1 << 30)
+    yield
+    workers.release()
 
 
-def quiet(done: float, total: float) -> None:
-    """A listener that does not care."""
+def mark(file: Path) -> int:
+    """Note that the work was done once more, and in which process."""
+    with file.open("a") as open_file:
+        open_file.write(f"{os.getpid()}\n")
+    return os.getpid()
 
 
-def test_small_work_stays_in_this_process_in_order() -> None:
-    heard: list[tuple[float, float]] = []
-    results = run(
-        threads_of_blas, [3, 1, 2], [SMALL] * 3, workers=4, memory_bytes=1e12, report=lambda *x: heard.append(x)
-    )
-    assert [r[0] for r in results] == [6, 2, 4]
-    assert {r[2] for r in results} == {os.getpid()}
-    assert heard[-1][0] == heard[-1][1]
+def fail(file: Path) -> int:
+    mark(file)
+    raise RotoscaleError(f"{file.name} cannot be done")
 
 
-def test_large_work_goes_to_workers_with_one_blas_thread_each() -> None:
-    before = os.environ.get("OMP_NUM_THREADS")
-    results = run(threads_of_blas, [3, 1], [LARGE, LARGE], workers=2, memory_bytes=1e12, report=quiet)
-    assert [r[:2] for r in results] == [(6, "1"), (2, "1")]
-    assert os.getpid() not in {r[2] for r in results}
-    assert os.environ.get("OMP_NUM_THREADS") == before
+def done(batch: Batch[Path, int]) -> list[int]:
+    return workers.run(batch, report=lambda done, total: None, **LIMITS)
 
 
-def environment_of(name: str) -> str | None:
-    return os.environ.get(name)
+def batch(folder: Path, names: str, size: Work = LARGE) -> Batch[Path, int]:
+    return Batch(mark, [folder / name for name in names], [size] * len(names))
 
 
-def test_workers_have_the_environment_in_which_they_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare(1 << 40)  # the process that they are forked from has the environment of now
-    for value in ("first", "second"):
-        release()
-        monkeypatch.setenv("ROTOSCALE_ARCHITECTURES", value)
-        names = ["ROTOSCALE_ARCHITECTURES"] * 2
-        found = run(environment_of, names, [LARGE] * 2, workers=2, memory_bytes=1e12, report=quiet)
-        assert found == [value] * 2
+def test_work_begun_ahead_is_taken_over_and_done_once(tmp_path: Path) -> None:
+    first, second = batch(tmp_path, "abc"), batch(tmp_path, "de")
+    workers.begin([first, second], **LIMITS)
+    found = done(first) + done(second) + done(batch(tmp_path, "f"))
+    for name, process in zip("abcdef", found, strict=True):
+        assert (tmp_path / name).read_text() == f"{process}\n"
+    assert os.getpid() not in found
+    assert done(first) != []  # and again when it is asked for again
+    assert len((tmp_path / "a").read_text().split()) == 2
 
 
-def test_memory_bounds_the_number_of_workers() -> None:
-    results = run(threads_of_blas, [1, 2], [LARGE, LARGE], workers=2, memory_bytes=1e9, report=quiet)
-    assert {r[2] for r in results} == {os.getpid()}
+def test_what_fails_ahead_is_said_by_whoever_asks_for_it(tmp_path: Path) -> None:
+    good, bad = batch(tmp_path, "ab"), Batch(fail, [tmp_path / "c", tmp_path / "d"], [LARGE] * 2)
+    workers.begin([bad, good], **LIMITS)
+    assert len(done(good)) == 2
+    with pytest.raises(RotoscaleError, match="cannot be done"):
+        done(bad)
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
-def test_an_error_comes_through_as_it_is(size: Work) -> None:
-    with pytest.raises(MatrixError, match=r"matrix \d is bad"):
-        run(refuse, [1, 2], [size, size], workers=2, memory_bytes=1e12, report=quiet)
+def test_what_nobody_asks_for_keeps_nobody(tmp_path: Path) -> None:
+    workers.begin([batch(tmp_path, "abcdefgh")], **LIMITS)
+    workers.release()
+    assert os.getpid() not in done(batch(tmp_path, "z"))
 
 
-def test_a_killed_worker_is_explained() -> None:
-    with pytest.raises(WorkerError, match="ROTOSCALE_WORKERS"):
-        run(die, [1, 2], [LARGE, LARGE], workers=2, memory_bytes=1e12, report=quiet)
+def test_small_work_goes_to_workers_that_are_coming_anyway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = batch(tmp_path, "ab", Work.of_reading(1000, 0))
+    assert os.getpid() not in done(small)
+    workers.release()
+    monkeypatch.setattr(workers, "_prepared", [])
+    assert done(small) == [os.getpid()] * 2
+
+
+def test_memory_bounds_how_many_there_are(tmp_path: Path) -> None:
+    large = Batch(mark, [tmp_path / "a", tmp_path / "b"], [Work(1e12, 8e9)] * 2)
+    assert workers.run(large, workers=2, memory_bytes=10e9, report=lambda done, total: None) == [os.getpid()] * 2
