@@ -172,7 +172,7 @@ def begin(batches: Sequence[Batch[Any, Any]], *, workers: int, memory_bytes: flo
     """
     largest = max((size.peak_bytes for batch in batches for size in batch.sizes), default=0.0)
     workers = _bounded(workers, memory_bytes, largest)
-    if workers > 1 and _prepared and not _beginning:
+    if batches and workers > 1 and _prepared and not _beginning:
         thread = threading.Thread(target=_submit, args=(batches, workers), name="beginning ahead")
         _beginning.append(thread)
         thread.start()
