@@ -17,6 +17,7 @@ from urllib.parse import quote
 from dashboard.quantities import QUANTITIES
 from resources.addresses import address
 from resources.settings import load_settings
+from rotoscale import agreement_reading as reading
 
 DECAY = "A uniform alpha below 1 is also what plain weight decay leaves."
 
@@ -42,8 +43,9 @@ def title(column: str) -> str:
     """What a column is called on a page."""
     if column in _LABELS:
         return _LABELS[column]
-    if column in QUANTITIES:
-        return QUANTITIES[column].label
+    quantity = QUANTITIES.get(column)
+    if quantity is not None and quantity.column == column:  # a key may be the name of another table's column
+        return quantity.label
     return column.replace("_", " ").capitalize()
 
 
@@ -102,6 +104,34 @@ def number(value: Any, digits: int = 3) -> str:
     if 10**-digits <= abs(x) < 1e5:
         return f"{x:.{digits}f}"
     return f"{x:.{max(digits - 1, 1)}e}"
+
+
+def percent(share: Any) -> str:
+    """A share as the stored sentences write it: `12.3 %`, `0.0123 %`; a dash when there is none."""
+    return "–" if number(share) in ("–", "∞", "−∞") else reading.percent(float(share))
+
+
+SMALLEST_P = 1e-299
+"""A p below it is not told apart from 0: the smallest doubles are near, and the tests of lineage clip at 1e-300."""
+
+_P_VALUES = re.compile(r"(^|_)[pq](_|$)")
+
+
+def is_p_value(column: str) -> bool:
+    """Whether a column of the warehouse holds p values, raw or corrected, by its name: p_value, q_together, rank_p."""
+    return bool(_P_VALUES.search(column))
+
+
+def p_value(p: Any) -> str:
+    """A p, raw or corrected (q), in two digits; one that is too small for a number is said to be below, never 0."""
+    if number(p) == "–":
+        return "–"
+    return f"< {SMALLEST_P:.0e}" if float(p) < SMALLEST_P else f"{float(p):.2g}"
+
+
+def brief(value: float) -> str:
+    """A number beside a mark: three digits, and whole numbers written out up to six digits."""
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def place(source: Any) -> str:
