@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,13 @@ def meanings(table: str, *columns: str) -> str:
 
 def asset_link(table: str, model_id: str) -> str:
     """Address of a model's partition of the asset that makes a table."""
-    return text.asset_link(source().catalogue.asset_of(table), model_id)
+    return asset_links([(table, model_id)])[0]
+
+
+def asset_links(partitions: Iterable[tuple[str, str]]) -> list[str]:
+    """The same of several (table, model)."""
+    catalogue = source().catalogue
+    return text.asset_links((catalogue.asset_of(table), model) for table, model in partitions)
 
 
 # ---------------------------------------------------------------------------------------------- figures and tables
@@ -122,7 +128,7 @@ def table(
     options: dict[str, Any] = {"on_select": "rerun", "selection_mode": "single-row"} if selectable else {}
     with st.container(gap=None, key=f"box_{name}"):
         event = st.dataframe(
-            _styled(data, style, p_values) if style or p_values else data,
+            _styled(data[shown], style, p_values) if style or p_values else data,
             hide_index=True,
             column_config=config,
             column_order=order,
@@ -137,7 +143,8 @@ def table(
 
 def as_wide_as(words: pd.Series) -> int:
     """Pixels of a column in which the longest of its words is not cut, within reason."""
-    return min(24 + 8 * int(words.astype(str).str.len().max()), 320) if len(words) else 75
+    longest = max((len(word) for word in words if isinstance(word, str)), default=0)
+    return min(max(24 + 8 * longest, 75), 320)
 
 
 def _styled(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
@@ -178,9 +179,23 @@ def dagster() -> str:
 
 def run_link(run_id: Any) -> str | None:
     """Address of the Dagster run that made a row."""
-    return f"{dagster()}/runs/{quote(str(run_id), safe='')}" if isinstance(run_id, str) and run_id else None
+    return run_links([run_id])[0]
+
+
+def run_links(run_ids: Iterable[Any]) -> list[str | None]:
+    """Addresses of Dagster runs; where Dagster answers is looked up once, which takes longer than all the rest."""
+    at = dagster()
+    return [f"{at}/runs/{quote(str(run), safe='')}" if isinstance(run, str) and run else None for run in run_ids]
 
 
 def asset_link(asset: str, model_id: Any) -> str:
     """Address of an asset's partition in the Dagster UI."""
-    return f"{dagster()}/assets/{quote(asset, safe='/')}?partition={quote(str(model_id), safe='')}"
+    return asset_links([(asset, model_id)])[0]
+
+
+def asset_links(partitions: Iterable[tuple[str, Any]]) -> list[str]:
+    """Addresses of partitions (asset, model) in the Dagster UI."""
+    at = dagster()
+    return [
+        f"{at}/assets/{quote(asset, safe='/')}?partition={quote(str(model), safe='')}" for asset, model in partitions
+    ]

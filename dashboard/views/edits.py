@@ -188,7 +188,7 @@ def _edits(edits: pd.DataFrame, model: str) -> None:
             "No edits yet", "Materialize `edited_checkpoints`.", link=parts.asset_link("edited_checkpoints", model)
         )
         return
-    data = edits.assign(run=[text.run_link(r) for r in edits["run_id"]])
+    data = edits.assign(run=text.run_links(edits["run_id"]))
     columns = {
         "weight_error": st.column_config.NumberColumn(
             "Weight error", format="%.4f", help=meaning("weight_error", "edited_checkpoints")

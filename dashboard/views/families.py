@@ -48,7 +48,7 @@ def show() -> None:
     rows = assemble.descendants(
         models, queries.overall(parts.source()), queries.summary(parts.source()), queries.where_changed(parts.source())
     )
-    scores = queries.model_scores(parts.source())
+    scores = assemble.main_scores(queries.model_scores(parts.source()))
     families, failed = _apart(queries.newest_first(parts.source()), models)
     picked, rows, chosen, tasks = _filters(families, rows, scores)
     _failed(failed, models)
@@ -100,7 +100,7 @@ def _filters(
         "Tasks", known, "tasks", default=known[: 2 if len(families) == 1 else 1], names=text.short, where=four
     )
     sort = state.select("Sort by", list(SORTS), "sort", names=lambda key: SORTS[key], where=five)
-    rows = _sorted(rows, sort, assemble.main_scores(scores), tasks)
+    rows = _sorted(rows, sort, scores, tasks)
     chosen = rows[rows["family"].fillna("").isin(picked)]
     if methods:
         chosen = chosen[chosen["method"].isin(methods)]
@@ -195,7 +195,7 @@ def _glance(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> Non
     with right:
         st.subheader("Scores", anchor=False, help=parts.meaning("stderr", "evaluation_scores"))
         ids = [*dict.fromkeys(chosen["base_id"].dropna()), *chosen["model_id"]]
-        found = assemble.main_scores(scores[scores["task"].isin(tasks) & scores["model_id"].isin(ids)])
+        found = scores[scores["task"].isin(tasks) & scores["model_id"].isin(ids)]
         found = found[found["value"].notna()].copy()
         if found.empty:
             parts.nothing("No scores yet", "Materialize `evaluation_scores` for these models, or pick a task above.")
@@ -219,8 +219,8 @@ def _styles(data: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
 
 def _table(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> None:
     st.subheader("Descendants", anchor=False)
-    rows = assemble.score_columns(chosen, assemble.main_scores(scores), tasks).reset_index(drop=True)
-    rows["where"] = rows["where"].str.removeprefix("most in ")
+    rows = assemble.score_columns(chosen, scores, tasks).reset_index(drop=True)
+    rows["where"] = [words.removeprefix("most in ") if isinstance(words, str) else None for words in rows["where"]]
     alphas = [c for c in rows.columns if c.startswith("alpha ")]
     columns = {
         "relative_change": st.column_config.NumberColumn(

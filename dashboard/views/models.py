@@ -97,8 +97,8 @@ def _table(models: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(
         **counts,
         place=rows["source"].map(text.place),
-        run=[text.run_link(r) for r in rows["run_id"]],
-        asset=[parts.asset_link("models", m) for m in rows["model_id"]],
+        run=text.run_links(rows["run_id"]),
+        asset=parts.asset_links(("models", model) for model in rows["model_id"]),
         size=rows["n_parameters"].map(text.big),
     )
     link = st.column_config.LinkColumn
@@ -164,8 +164,8 @@ def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
         st.markdown("**What is there of it**", help="Tables with rows of this checkpoint, and the run that made them.")
         mine = made[made["model_id"] == model].sort_values("table")
         mine = mine.assign(
-            run=[text.run_link(r) for r in mine["run_id"]],
-            asset=[parts.asset_link(t, model) for t in mine["table"]],
+            run=text.run_links(mine["run_id"]),
+            asset=parts.asset_links((table, model) for table in mine["table"]),
         )
         link = st.column_config.LinkColumn
         parts.table(

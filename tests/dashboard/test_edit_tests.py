@@ -95,7 +95,7 @@ def test_the_page_shows_them_with_the_controls_and_documents(app: App, small: Pa
     assert f"disrupt-left breaks {PAIR[0]}".replace("-", "\\-") in shown
     tables = [frame.value for frame in test.dataframe]
     (verdicts,) = [t for t in tables if "control_verdict" in t]
-    assert set(verdicts.loc[verdicts["control_verdict"].notna(), "recipe"]) == {"disrupt-left", "disrupt-right"}
+    assert set(verdicts.loc[verdicts["control_verdict"].notna(), "label"]) == {"disrupt-left", "disrupt-right"}
     assert "[Single\u00a0documents](#documents)" in shown
 
 
