@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dashboard import colours, text
+from resources.warehouse.summaries import where_in_words
 from resources.warehouse.summaries.measures import FORGOTTEN, in_order
 
 if TYPE_CHECKING:
@@ -23,13 +24,20 @@ def listed(models: pd.DataFrame) -> pd.DataFrame:
     return models[models["status"].fillna("") != FORGOTTEN]
 
 
-def descendants(models: pd.DataFrame, overall: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+def descendants(
+    models: pd.DataFrame, overall: pd.DataFrame, summary: pd.DataFrame, where_changed: pd.DataFrame
+) -> pd.DataFrame:
     """One row per registered descendant: what the registry says, its overall numbers, and alpha per matrix type.
 
-    Columns of matrix types are called `alpha <matrix>`. A ready model without numbers has the status UNMEASURED.
+    `where` says in words where it changed most. Columns of matrix types are called `alpha <matrix>`. A ready model
+    without numbers has the status UNMEASURED.
     """
     rows = models[models["role"] != "base"][["family", "model_id", "method", "role", "base_id", "status"]]
     rows = rows.merge(overall, on=["model_id", "base_id"], how="left")
+    places = where_changed[["model_id", "base_id"]].assign(
+        where=[where_in_words(row) for row in where_changed.to_dict("records")]
+    )
+    rows = rows.merge(places, on=["model_id", "base_id"], how="left")
     wide = summary.pivot(index=["model_id", "base_id"], columns="matrix", values="alpha")
     wide = wide[in_order([str(c) for c in wide.columns])]
     wide.columns = [f"alpha {c}" for c in wide.columns]

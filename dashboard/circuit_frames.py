@@ -90,8 +90,8 @@ def mask_dots(data: pd.DataFrame, model_id: str, base_id: str) -> pd.DataFrame:
     for name, kind in dict([(base_id, "base"), (model_id, "base" if model_id == base_id else "post")]).items():
         mine = data[data["model_id"] == name]
         found += [
-            _dots(mine, mine["desideratum"], mine["circuit_group"], kind, "accuracy"),
-            _dots(mine, mine["desideratum"], mine["circuit_group"], "control", "accuracy_random"),
+            _dots(mine, mine["desideratum"], _named(mine["circuit_group"]), kind, "accuracy"),
+            _dots(mine, mine["desideratum"], _named(mine["circuit_group"]), "control", "accuracy_random"),
         ]
     return pd.concat(found, ignore_index=True)
 
@@ -107,10 +107,15 @@ def exchange_dots(data: pd.DataFrame, base_id: str) -> pd.DataFrame:
         found += [
             _dots(first, tile, "recipient alone", kinds[0], "accuracy_recipient"),
             _dots(first, tile, "donor alone", kinds[1], "accuracy_donor"),
-            _dots(mine, tile, mine["component"], "patched", "accuracy_patched"),
-            _dots(mine, tile, mine["component"], "control", "accuracy_random"),
+            _dots(mine, tile, _named(mine["component"]), "patched", "accuracy_patched"),
+            _dots(mine, tile, _named(mine["component"]), "control", "accuracy_random"),
         ]
     return pd.concat(found, ignore_index=True)
+
+
+def _named(groups: pd.Series) -> pd.Series:
+    """Groups by their names instead of their letters."""
+    return groups.map(GROUPS).fillna(groups)
 
 
 def _dots(rows: pd.DataFrame, panel: pd.Series | str, name: pd.Series | str, kind: str, value: str) -> pd.DataFrame:

@@ -64,6 +64,13 @@ _AMOUNTS = [
     "#fee838",
 ]
 
+
+def in_sight(theme: str) -> list[list[float | str]]:
+    """The scale of amounts for points: without its dark end on a dark page, without its light end on a light one."""
+    colours = _AMOUNTS[3:] if theme == "dark" else _AMOUNTS[:-1]
+    return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
+
+
 UNDECIDED = {"light": "#d5d8dc", "dark": "#3d444c"}
 """Cells whose test decides nothing."""
 
@@ -179,6 +186,11 @@ def of_verdict(word: object) -> str:
     """The style of a table's cell that holds a verdict; none of what was not tested, or of anything else."""
     colour = VERDICTS.get(str(word))
     return f"background-color: {colour}{_TINT}" if colour and word != "not tested" else ""
+
+
+def test_tone(words: object) -> str:
+    """The colour of what a test of an edit says, in figures."""
+    return next((VERDICTS[like] for said, like in _TESTS.items() if said in str(words)), REFERENCE)
 
 
 def of_test(words: object) -> str:

@@ -32,9 +32,10 @@ def verdicts(model: str, base: str) -> None:
         alt="Edit minus post model with 95 % intervals, a tile per task",
     )  # fmt: skip
     st.caption(
-        "Squares are edit minus post model on the same documents, with 95 % intervals; grey ones are undecided. A grey "
-        "band is the margin within which a difference counts as nothing, where that was tested. Arrows at the edge "
-        "carry the value of an edit that lies far outside."
+        "Squares are edit minus post model on the same documents, with 95 % intervals: vermilion where the edit is "
+        "worse, green where it is better or as good, grey where that is undecided, as in the table below. A grey band "
+        "is the margin within which a difference counts as nothing, where that was tested. Arrows at the edge carry "
+        "the value of an edit that lies far outside."
     )
     rows = data.assign(
         beyond=[_interval(r, "beyond_control") for r in data.to_dict("records")],
@@ -43,7 +44,7 @@ def verdicts(model: str, base: str) -> None:
     number = st.column_config.NumberColumn
     words = st.column_config.TextColumn
     parts.table(
-        rows, "edit-verdicts", of="evaluation_contrasts",
+        rows.replace({"control_verdict": {"": None}}), "edit-verdicts", of="evaluation_contrasts",
         order=["label", "task", "difference", "stderr", "q_value", "verdict", "beyond", "q_control",
                "control_verdict", "recovered"],
         columns={
@@ -51,13 +52,13 @@ def verdicts(model: str, base: str) -> None:
             "difference": number("Edit − post", format="%+.3f", help=meaning("difference", "evaluation_contrasts")),
             "stderr": number("± Std. error", format="%.3f", help=meaning("stderr", "evaluation_contrasts")),
             "q_value": number(
-                "q", format="%.2g", help="p after Benjamini and Hochberg over all edits and tasks of this model."
+                "q", help="p after Benjamini and Hochberg over all edits and tasks of this model."
             ),
             "task": words("Task", width="medium", help=meaning("task", "evaluation_contrasts")),
             "verdict": words("Verdict", help="Better or worse at q below 0.05; as good where the test of equivalence "
                              "has p below 0.05; else undecided."),
             "beyond": words("Beyond its control", help=meaning("difference", "control_tests")),
-            "q_control": number("q, control", format="%.2g", help=meaning("q_difference", "control_tests")),
+            "q_control": number("q, control", help=meaning("q_difference", "control_tests")),
             "control_verdict": words("Against its control", help="Worse than the mirror control, or no more than "
                                      "it, at q below 0.05; else undecided. Only disruptive edits have one."),
             "recovered": words("Recovered gain", help=meaning("gain", "recovered_gain")),
@@ -91,20 +92,28 @@ def controls(model: str) -> None:
     )  # fmt: skip
     st.caption(
         "Change of the log-likelihood of the right answer, nats per document; left of the dotted line is a loss. "
-        "Crosses are draws of a control, the band spans them all. The mirror control is the post model with the "
-        "vectors of itself and of noise that damages its weights as much as the edit does; the noise control is the "
-        "base with noise as large as the change, broken alike. An edit inside the band is no evidence of a rotation."
+        "Circles and crosses are draws of a control, the band spans them all. The mirror control is the post model "
+        "with the vectors of itself and of noise that damages its weights as much as the edit does; the noise control "
+        "is the base with noise as large as the change, broken alike. An edit inside the band is no evidence of a "
+        "rotation."
     )
     if len(tests):
         words = st.column_config.TextColumn
         parts.table(
-            tests.assign(beyond=[_interval(r, "difference") for r in tests.to_dict("records")]),
-            "control-tests", of="control_tests", digits=2,
-            order=["recipe", "control", "task", "loss", "control_loss", "beyond", "q_difference", "q_no_worse",
-                   "weight_error", "control_weight_error", "note"],
+            tests.assign(
+                beyond=[_interval(r, "difference") for r in tests.to_dict("records")],
+                errors=[
+                    None if pd.isna(edit) else f"{text.number(edit, 2)} ({text.number(control, 2)})"
+                    for edit, control in tests[["weight_error", "control_weight_error"]].itertuples(index=False)
+                ],
+            ),
+            "control-tests", of="control_tests", digits=3,
+            order=["recipe", "control", "task", "note", "loss", "control_loss", "beyond", "q_difference", "q_no_worse",
+                   "errors"],
             columns={
+                "errors": words("Weight error (control's)", help=meaning("weight_error", "control_tests")),
                 "beyond": words("Beyond its control", help=meaning("difference", "control_tests")),
-                "note": words("Note", width="large", help=meaning("note", "control_tests")),
+                "note": words("Note", width=280, help=meaning("note", "control_tests")),
             },
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from dashboard.source import Source
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pandas.io.formats.style import Styler
 
     from dashboard.figures.frame import Chart
     from dashboard.quantities import Quantity
@@ -49,7 +50,13 @@ def meanings(table: str, *columns: str) -> str:
 
 def asset_link(table: str, model_id: str) -> str:
     """Address of a model's partition of the asset that makes a table."""
-    return text.asset_link(source().catalogue.asset_of(table), model_id)
+    return asset_links([(table, model_id)])[0]
+
+
+def asset_links(partitions: Iterable[tuple[str, str]]) -> list[str]:
+    """The same of several (table, model)."""
+    catalogue = source().catalogue
+    return text.asset_links((catalogue.asset_of(table), model) for table, model in partitions)
 
 
 # ---------------------------------------------------------------------------------------------- figures and tables
@@ -106,20 +113,22 @@ def table(
 
     `of` names the table of the warehouse that the columns are from, where their names alone would not say. `style`
     gives the cells of some columns the look of what they say. Numbers stand with `digits` significant digits, counts
-    and columns with a format of their own aside.
+    and columns with a format of their own aside, p values in the words of `text.p_value`.
     """
+    shown = [column for column in order or data.columns if column in data]
+    p_values = [column for column in shown if text.is_p_value(column) and _are_numbers(data[column])]
     config: dict[str, Any] = {}
     for column in order or data.columns:
         plain = (
             functools.partial(st.column_config.NumberColumn, format=f"%.{digits}g")
-            if column in data and _measured(data[column])
+            if column in data and column not in p_values and _measured(data[column])
             else st.column_config.Column
         )
         config[column] = (columns or {}).get(column) or plain(text.title(column), help=meaning(column, of))
     options: dict[str, Any] = {"on_select": "rerun", "selection_mode": "single-row"} if selectable else {}
     with st.container(gap=None, key=f"box_{name}"):
         event = st.dataframe(
-            data if style is None else data.style.map(style[0], subset=list(style[1])),
+            _styled(data[shown], style, p_values) if style or p_values else data,
             hide_index=True,
             column_config=config,
             column_order=order,
@@ -130,6 +139,24 @@ def table(
         )
         downloads(data, name, "The table", of)
     return list(event.selection.rows) if selectable else []
+
+
+def as_wide_as(words: pd.Series) -> int:
+    """Pixels of a column in which the longest of its words is not cut, within reason."""
+    longest = max((len(word) for word in words if isinstance(word, str)), default=0)
+    return min(max(24 + 8 * longest, 75), 320)
+
+
+def _styled(
+    data: pd.DataFrame, style: tuple[Callable[[object], str], Sequence[str]] | None, p_values: Sequence[str]
+) -> Styler:
+    """A table with the look of some cells, and with words in place of p values, which are sorted as numbers still."""
+    looks = data.reset_index(drop=True).style.format({column: text.p_value for column in p_values})
+    return looks if style is None else looks.map(style[0], subset=list(style[1]))
+
+
+def _are_numbers(values: pd.Series) -> bool:
+    return values.dtype.kind in "fi"
 
 
 def _measured(values: pd.Series) -> bool:
@@ -198,8 +225,11 @@ def metrics(values: Sequence[tuple[str, str, str | None]]) -> None:
 
 def numbers(row: Mapping[str, Any], quantities: Mapping[str, Quantity]) -> None:
     """A row of one matrix's numbers, each with its meaning; those that it does not have are left out."""
-    known = [q for q in quantities.values() if text.number(row.get(q.column), q.digits) != "–"]
-    metrics([(q.label, text.number(row[q.column], q.digits), meaning(q.column, q.table)) for q in known])
+    written = {
+        q: text.p_value(row.get(q.column)) if text.is_p_value(q.column) else text.number(row.get(q.column), q.digits)
+        for q in quantities.values()
+    }
+    metrics([(q.label, words, meaning(q.column, q.table)) for q, words in written.items() if words != "–"])
 
 
 # --------------------------------------------------------------------------------------------- around every page

@@ -88,7 +88,7 @@ QUANTITIES = {
         ),
         _rotation("formula_error", "Formula error", "matrix"),
         _rotation("base_error", "Base error", "matrix"),
-        _rotation("relative_change", "Relative change", "map matrix report"),
+        _rotation("relative_change", "Relative change", "map matrix report family"),
         _rotation("row_norm_ratio", "Row-norm ratio", "map", 1, reach=0.25),
         _rotation("row_cosine", "Row cosine", "map", 1),
         _rotation("intruders", "Intruders", "map matrix", digits=0, reach=10),

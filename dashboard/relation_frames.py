@@ -61,10 +61,11 @@ def smallest_p(row: dict[str, Any]) -> float | None:
 
 
 def p_words(p: float | None) -> str:
-    """A p value in words; what is clipped is said to be below."""
+    """A p value in words."""
     if p is None:
         return "not tested"
-    return "p < 1e-299" if p <= 1e-299 else f"p = {p:.2g}"
+    said = text.p_value(p)
+    return f"p {said}" if said.startswith("<") else f"p = {said}"
 
 
 def lineage_sentence(members: pd.DataFrame, lineage: pd.DataFrame) -> str:
@@ -72,7 +73,11 @@ def lineage_sentence(members: pd.DataFrame, lineage: pd.DataFrame) -> str:
     if lineage.empty:
         return "No pair of these models was tested for a shared initialisation yet."
     counts = lineage["verdict"].value_counts()
-    parts = [f"{counts[word]} {word}" for word in ("related", "unrelated", "undecided") if word in counts]
+    parts = [
+        f"{counts[word]} {'is' if counts[word] == 1 else 'are'} {word}"
+        for word in ("related", "unrelated", "undecided")
+        if word in counts
+    ]
     said = f"Of {len(lineage)} pairs of models {_listed(parts)}."
     roles = dict(zip(members["model_id"], members["role"], strict=True))
     wrong = []

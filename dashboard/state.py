@@ -3,7 +3,8 @@
 The address is what counts: each widget is set from it before it is drawn, and a change is written to it first.
 Whatever stands there is checked against the choices that exist; what does not exist is named and ignored. What says
 nothing but the default is left out, except the choices in ALWAYS, whose defaults depend on what is published. Walking
-to another page, where Streamlit clears the address, takes the choices along.
+to another page, where Streamlit clears the address, takes the choices along. What the page shown does not ask for is
+taken out of the address.
 
 Every change of the address is a step of the browser's back button. So all that one choice brings with it (another
 model has another base) waits in the session until `settle`, and reaches the address at once.
@@ -22,6 +23,7 @@ _UNKNOWN = "unknown_choices"
 _CHANGED, _IS_NEWS = "choice_was_changed", "unknown_is_news"
 _PAGE, _ARRIVED = "page_shown", "arrived_at_page"
 _WAITING, _WHOLE = "waiting_for_the_address", "whole_page_is_drawn"
+_ASKED = "choices_that_the_page_asks_for"
 
 Arguments = ParamSpec("Arguments")
 
@@ -34,8 +36,11 @@ def begin(page: str) -> None:
     st.session_state[_IS_NEWS] = not st.session_state.pop(_CHANGED, False)
     st.session_state.setdefault(_KEPT, {})
     st.session_state[_ARRIVED] = st.session_state.get(_PAGE) not in (None, page)
+    if st.session_state[_ARRIVED]:  # the page before may have been left before its choices were settled
+        st.session_state[_WAITING] = {}
     st.session_state[_PAGE] = page
     st.session_state[_WHOLE] = True
+    st.session_state[_ASKED] = set()
 
 
 def unknown() -> list[tuple[str, str]]:
@@ -57,19 +62,26 @@ def put(**values: Any) -> None:
 
 def named(key: str) -> list[str] | None:
     """What the address says of a choice, or will say once it is settled; None where it says nothing."""
+    st.session_state.setdefault(_ASKED, set()).add(key)
     if key in _waiting():
         return _waiting()[key]
     return st.query_params.get_all(key) if key in st.query_params else None
 
 
 def settle() -> None:
-    """Bring the address in line with the choices: one step for the back button, however many of them changed."""
-    changed = _waiting()
+    """Bring the address in line with the choices: one step for the back button, however many of them changed.
+
+    After a walk to another page the browser is told in any case: the page before may have been at work still when it
+    was left, and its choices then reached the browser after the walk.
+    """
+    changed, whole = _waiting(), st.session_state.get(_WHOLE)
     there = {key: st.query_params.get_all(key) for key in st.query_params}
     wanted = {key: value for key, value in (there | changed).items() if value is not None}
+    if whole:
+        wanted = {key: value for key, value in wanted.items() if key in st.session_state[_ASKED]}
     st.session_state[_WAITING] = {}
     st.session_state[_WHOLE] = False
-    if wanted != there:
+    if wanted != there or (whole and st.session_state[_ARRIVED]):
         st.query_params.from_dict(wanted)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from urllib.parse import quote
 from dashboard.quantities import QUANTITIES
 from resources.addresses import address
 from resources.settings import load_settings
+from rotoscale import agreement_reading as reading
 
 DECAY = "A uniform alpha below 1 is also what plain weight decay leaves."
 
@@ -42,8 +44,9 @@ def title(column: str) -> str:
     """What a column is called on a page."""
     if column in _LABELS:
         return _LABELS[column]
-    if column in QUANTITIES:
-        return QUANTITIES[column].label
+    quantity = QUANTITIES.get(column)
+    if quantity is not None and quantity.column == column:  # a key may be the name of another table's column
+        return quantity.label
     return column.replace("_", " ").capitalize()
 
 
@@ -104,6 +107,34 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{x:.{max(digits - 1, 1)}e}"
 
 
+def percent(share: Any) -> str:
+    """A share as the stored sentences write it: `12.3 %`, `0.0123 %`; a dash when there is none."""
+    return "–" if number(share) in ("–", "∞", "−∞") else reading.percent(float(share))
+
+
+SMALLEST_P = 1e-299
+"""A p below it is not told apart from 0: the smallest doubles are near, and the tests of lineage clip at 1e-300."""
+
+_P_VALUES = re.compile(r"(^|_)[pq](_|$)")
+
+
+def is_p_value(column: str) -> bool:
+    """Whether a column of the warehouse holds p values, raw or corrected, by its name: p_value, q_together, rank_p."""
+    return bool(_P_VALUES.search(column))
+
+
+def p_value(p: Any) -> str:
+    """A p, raw or corrected (q), in two digits; one that is too small for a number is said to be below, never 0."""
+    if number(p) == "–":
+        return "–"
+    return f"< {SMALLEST_P:.0e}" if float(p) < SMALLEST_P else f"{float(p):.2g}"
+
+
+def brief(value: float) -> str:
+    """A number beside a mark: three digits, and whole numbers written out up to six digits."""
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
 def place(source: Any) -> str:
     """Where a checkpoint comes from as it may be shown to others: of a local folder only its own name."""
     known = source if isinstance(source, str) else ""
@@ -148,9 +179,23 @@ def dagster() -> str:
 
 def run_link(run_id: Any) -> str | None:
     """Address of the Dagster run that made a row."""
-    return f"{dagster()}/runs/{quote(str(run_id), safe='')}" if isinstance(run_id, str) and run_id else None
+    return run_links([run_id])[0]
+
+
+def run_links(run_ids: Iterable[Any]) -> list[str | None]:
+    """Addresses of Dagster runs; where Dagster answers is looked up once, which takes longer than all the rest."""
+    at = dagster()
+    return [f"{at}/runs/{quote(str(run), safe='')}" if isinstance(run, str) and run else None for run in run_ids]
 
 
 def asset_link(asset: str, model_id: Any) -> str:
     """Address of an asset's partition in the Dagster UI."""
-    return f"{dagster()}/assets/{quote(asset, safe='/')}?partition={quote(str(model_id), safe='')}"
+    return asset_links([(asset, model_id)])[0]
+
+
+def asset_links(partitions: Iterable[tuple[str, Any]]) -> list[str]:
+    """Addresses of partitions (asset, model) in the Dagster UI."""
+    at = dagster()
+    return [
+        f"{at}/assets/{quote(asset, safe='/')}?partition={quote(str(model), safe='')}" for asset, model in partitions
+    ]

@@ -45,7 +45,7 @@ def _unrelated(pair: PairSummary) -> list[str]:
         else "Whether they share an initialisation was not tested; `rotoscale lineage` tests it.",
     ]
     if pair.nf_over_unrelated is not None:
-        sentences.append(f"NF is {_percent(pair.nf_over_unrelated)} of the level of unrelated matrices.")
+        sentences.append(f"NF is {percent(pair.nf_over_unrelated)} of the level of unrelated matrices.")
     return sentences
 
 
@@ -53,14 +53,14 @@ def _how_much(pair: PairSummary) -> str:
     where = "" if pair.changed == pair.matrices else f", in {pair.changed} of {pair.matrices} matrices"
     if pair.relative_change is None:
         return f"The weights changed{where}."
-    text = f"The weights changed by {_percent(pair.relative_change)}{where} (median of |post - base| / |base|"
+    text = f"The weights changed by {percent(pair.relative_change)}{where} (median of |post - base| / |base|"
     least, most = _extremes(pair.change_by_type) if pair.change_by_type else ("", "")
     if least != most and pair.change_by_type[most] > 1.1 * pair.change_by_type[least]:
-        text += f"; least in {least}, {_percent(pair.change_by_type[least])}, most in {most}, "
-        text += _percent(pair.change_by_type[most])
+        text += f"; least in {least}, {percent(pair.change_by_type[least])}, most in {most}, "
+        text += percent(pair.change_by_type[most])
     text += ")"
     if pair.identical_share is not None:
-        text += f"; {_percent(pair.identical_share)} of the weights are bit-identical in the median matrix"
+        text += f"; {percent(pair.identical_share)} of the weights are bit-identical in the median matrix"
     return text + "."
 
 
@@ -69,7 +69,7 @@ def _rounding(pair: PairSummary) -> list[str]:
     if level is None or pair.relative_change is None or pair.relative_change > 2 * level:
         return []
     return [
-        f"That is no more than about what storing weights in {pair.dtype} leaves ({_percent(level)}): much of it may "
+        f"That is no more than about what storing weights in {pair.dtype} leaves ({percent(level)}): much of it may "
         "be rounding, which is why agreement is held against the tau that rounding would give."
     ]
 
@@ -82,11 +82,11 @@ def _scale(pair: PairSummary) -> list[str]:
     decay = ", as plain weight decay would leave" if round(pair.alpha, 4) < 1 else ""
     if not pair.with_tau and share > FORMULA:
         return [f"The matrices were merely scaled, by {alpha}{decay}: nothing beside it is larger than rounding."]
-    text = f"One factor per matrix, {alpha}{decay}, makes {_percent(share)} of the change's energy"
+    text = f"One factor per matrix, {alpha}{decay}, makes {percent(share)} of the change's energy"
     if pair.ratio_cv is not None and pair.ratio_cv_noise is not None:
         text += (
-            f"; the ratio of the singular values spreads by {_percent(pair.ratio_cv)}, "
-            f"under noise of the change's size by {_percent(pair.ratio_cv_noise)}"
+            f"; the ratio of the singular values spreads by {percent(pair.ratio_cv)}, "
+            f"under noise of the change's size by {percent(pair.ratio_cv_noise)}"
         )
     return [f"{text}."]
 
@@ -132,13 +132,13 @@ def _budget(pair: PairSummary) -> list[str]:
         "outside": "outside the base's spaces",
     }
     parts = ", ".join(
-        f"{word} {_percent(pair.budget[part])} ({_percent(pair.budget_expected[part])})" for part, word in words.items()
+        f"{word} {percent(pair.budget[part])} ({percent(pair.budget_expected[part])})" for part, word in words.items()
     )
     text = f"Energy of the change, and in brackets that of noise: {parts}"
     if pair.together and len(pair.together_by_type) > 1:
         _, most = _extremes(pair.together_by_type)
         if pair.together_by_type[most] > 0.01:
-            text += f"; together exceeds apart most in {most}, by {_percent(pair.together_by_type[most])}"
+            text += f"; together exceeds apart most in {most}, by {percent(pair.together_by_type[most])}"
     return [text + "."]
 
 
@@ -176,7 +176,7 @@ def _extremes(values: Mapping[str, float]) -> tuple[str, str]:
     return ordered[0], ordered[-1]
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """`12 %`, `1.2 %`, `0.012 %`; what is only nearly 0 or 100 % is said to be so."""
     if 0 < share < 1e-5:
         return "less than 0.001 %"

@@ -17,6 +17,13 @@ PARTS = {
 }  # fmt: skip
 """Parts of the energy in words, in the order in which they are stacked."""
 
+ENERGY_TEXT = (
+    "Each bar is one matrix. The hatched bar is what white noise of this shape would give, and dotted lines carry its "
+    "borders across. He and Cao's formula would put everything off the diagonal into *both sides together*, and "
+    "nothing into *the sides apart*."
+)
+"""What `energy` shows, in sentences."""
+
 _APART = 2.6
 """Layers of room between two tiles, in which the noise's bar stands too."""
 

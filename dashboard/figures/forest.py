@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 _WIDE = 3
 _TO_95 = 1.96
+_DRAWS = {"mirror": colours.MIRROR, "noise": colours.NOISE}
 
 
 def differences(data: pd.DataFrame) -> Chart:
-    """Edit minus post model with 95 % intervals: a tile per `panel`, a line per edit (`label`), grey where undecided.
+    """Edit minus post model with 95 % intervals: a tile per `panel`, a line per edit (`label`), coloured by verdict.
 
     `margin` is where a difference starts to count: a band around 0 where an edit was tested for being as good. Values
     far from the others stand at the edge as arrows with their number.
@@ -35,8 +36,8 @@ def differences(data: pd.DataFrame) -> Chart:
                 "y": [text.label(n, 36) for n in inside["label"]], "yaxis": f"y{axis}", "showlegend": False,
                 "error_x": {"array": plain(inside["stderr"] * _TO_95), "thickness": 1.4, "width": 3,
                             "color": colours.REFERENCE},
-                "marker": {"size": 9, "symbol": "square", "color": [_tone(v) for v in inside["verdict"]]},
-                "customdata": [[v, text.number(q)] for v, q in inside[["verdict", "q_value"]].itertuples(index=False)],
+                "marker": {"size": 9, "symbol": "square", "color": [colours.test_tone(v) for v in inside["verdict"]]},
+                "customdata": [[v, text.p_value(q)] for v, q in inside[["verdict", "q_value"]].itertuples(index=False)],
                 "hovertemplate": "<b>%{y}</b><br>%{x:+.4f} ± %{error_x.array:.4f}<br>%{customdata[0]}, "
                                  "q %{customdata[1]}<extra></extra>",
             }
@@ -57,7 +58,7 @@ def controls(draws: pd.DataFrame) -> Chart:
     The change of log-likelihood that each makes, nats per document; a band spans all draws of a control.
     """
     tasks = list(dict.fromkeys(draws["task"]))
-    kinds = [k for k in ("mirror", "noise") if k in set(draws["control"])]
+    kinds = [kind for kind in _DRAWS if kind in set(draws["control"])]
     lines = [(recipe, kind) for recipe in dict.fromkeys(draws["recipe"]) for kind in kinds]
     names = [f"{recipe} · {kind}" for recipe, kind in lines]
     chart, shapes = Chart(), []
@@ -71,7 +72,7 @@ def controls(draws: pd.DataFrame) -> Chart:
             if known:
                 shapes.append(_band(axis, min(known), max(known), row - 0.32, row + 0.32))
             for values, tone, mark, size, words in (
-                (known, colours.CONTROL, "x-thin-open", 7, f"draw of the {kind} control"),
+                (known, colours.KINDS[_DRAWS[kind]], colours.KIND_MARKS[_DRAWS[kind]], 7, _DRAWS[kind]),
                 (plain(of_recipe.loc[of_recipe["control"] == "edit", "loss"]), colours.EDIT, "square", 10, "edit"),
             ):
                 chart.add(
@@ -97,7 +98,7 @@ def arrows(
     for side, beyond, edge in (("left", points[column] < low, low), ("right", points[column] > high, high)):
         out = points[beyond & (points[column].abs() < float("inf"))]
         if len(out):
-            written = out[column].map("{:.3g}".format).groupby(out[name]).agg(", ".join)
+            written = out[column].map(text.brief).groupby(out[name]).agg(", ".join)
             words = written[out[name]].where(~out[name].duplicated().to_numpy(), "").tolist()
             found.append(
                 {
@@ -115,13 +116,7 @@ def arrows(
 
 
 def _colour(row: Any) -> str:
-    return _tone(row.verdict) if hasattr(row, "verdict") else colours.KINDS.get(row.kind, colours.EDIT)
-
-
-def _tone(verdict: str) -> str:
-    if verdict == "undecided":
-        return colours.VERDICTS[verdict]
-    return colours.EDIT if "worse" in verdict else colours.POST
+    return colours.test_tone(row.verdict) if hasattr(row, "verdict") else colours.KINDS.get(row.kind, colours.EDIT)
 
 
 def _zero(axis: str) -> dict[str, Any]:

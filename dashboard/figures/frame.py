@@ -191,6 +191,9 @@ def near(values: pd.Series, errors: pd.Series, *kept: float | None) -> tuple[flo
     low, high = min(ends), max(ends)
     reach = min(max(spread, default=0.0), high - low)
     edge = max(0.08 * (high - low), 1.1 * reach) or 0.05 * abs(high) or 0.05
+    least = min(known.min(), low)
+    if least >= 0:  # what is never negative gets no negative ticks, only room for half a mark
+        return float(max(low - edge, -0.03 * (high + edge))), float(high + edge)
     return float(low - edge), float(high + edge)
 
 

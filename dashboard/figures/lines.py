@@ -191,21 +191,33 @@ def spread(data: pd.DataFrame, *, strong: str, y_title: str, centre: float | Non
     return framed(chart, 340, bottom=30).each_axis("x", automargin=True)
 
 
-def along(data: pd.DataFrame, *, series: Sequence[str], styles: Style, y_title: str) -> Chart:
-    """`value` by layer, one line per value of the column `series`."""
+def along(
+    data: pd.DataFrame, *, series: Sequence[str], styles: Style, y_title: str, same: float | None = None
+) -> Chart:
+    """`value` by layer, one line per value of the column `series`.
+
+    With `same` the values are distances on a logarithmic axis; those below it count as none and stand at its lower
+    edge as triangles.
+    """
     chart = Chart()
+    apart = data.loc[data["value"] > same, "value"] if same is not None else data["value"]
+    edge = float(apart.min()) / 2 if len(apart) else same
     for name in series:
         colour, mark, dash = styles[name]
         points = data[data["series"] == name]
+        none = points["value"] <= same if same is not None else pd.Series(False, points.index)
         chart.add(
             {
-                "type": "scatter", "mode": "lines+markers", "x": points["layer"].tolist(), "y": plain(points["value"]),
+                "type": "scatter", "mode": "lines+markers", "x": points["layer"].tolist(),
+                "y": plain(points["value"].mask(none, edge)), "customdata": plain(points["value"]),
                 "name": text.label(name, 40), "line": {"color": colour, "dash": dash, "width": 1.8},
-                "marker": {"symbol": mark, "size": 6},
-                "hovertemplate": f"<b>{text.label(name)}</b><br>layer %{{x}}: %{{y:.4f}}<extra></extra>",
+                "marker": {"symbol": ["triangle-down" if at_edge else mark for at_edge in none], "size": 6},
+                "hovertemplate": f"<b>{text.label(name)}</b><br>layer %{{x}}: %{{customdata:.3g}}<extra></extra>",
             }
         )  # fmt: skip
+    axis = log_ticks([*apart, edge]) if same is not None else {}
     chart.arrange(
-        yaxis={"title": {"text": y_title}}, xaxis=layer_axis(int(data["layer"].min()), int(data["layer"].max()))
+        yaxis={"title": {"text": y_title}, **axis},
+        xaxis=layer_axis(int(data["layer"].min()), int(data["layer"].max())),
     )
     return framed(chart, 320)

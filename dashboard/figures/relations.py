@@ -57,7 +57,7 @@ def verdicts(lineage: pd.DataFrame, models: Sequence[str], theme: str) -> Chart:
 
 def _hover(a: str, b: str, row: dict[str, Any]) -> str:
     lines = [f"<b>{text.label(a)}</b> and <b>{text.label(b)}</b>", text.label(row["verdict"], 20)]
-    lines += [f"p_exact {text.number(row['p_exact'], 3)}", f"p_match {text.number(row['p_match'], 3)}"]
+    lines += [f"p_exact {text.p_value(row['p_exact'])}", f"p_match {text.p_value(row['p_match'])}"]
     lines += [f"distance {text.number(row['distance'], 3)}"]
     return "<br>".join(lines)
 
@@ -83,7 +83,7 @@ def tree(nodes: Sequence[Node], theme: str) -> Chart:
                 "type": "scatter", "mode": "markers+text", "name": kind, "showlegend": False,
                 "x": [at[node.model][0] for node in some], "y": [at[node.model][1] for node in some],
                 "marker": {"size": 13, "color": VERDICTS.get(kind, colours.BASE),
-                           "symbol": "x" if kind == "unrelated" else "circle",
+                           "symbol": [_symbol(node, reach) for node in some],
                            "line": {"width": 1, "color": colours.ink(theme)}},
                 "text": [f"  <b>{text.label(node.model, 36)}</b>  {_note(node)}" for node in some],
                 "textposition": "middle right", "cliponaxis": False,
@@ -93,8 +93,8 @@ def tree(nodes: Sequence[Node], theme: str) -> Chart:
         )  # fmt: skip
     last = max((x for x, _ in at.values()), default=1.0)
     chart.arrange(
-        xaxis={"title": {"text": "distance from the base, |A − B| / |A| of rows of up"}, "zeroline": False,
-               "range": [-0.04 * reach, max(last, reach) * 1.9]},
+        xaxis={"title": {"text": "distance from the base: |A − B| / |A| over rows of the matrices up"},
+               "zeroline": False, "range": [-0.04 * reach, max(last, reach) * 1.9]},
         yaxis={"visible": False, "range": [len(nodes) - 0.4, -0.6]},
     )  # fmt: skip
     return framed(chart, 84 + 44 * len(nodes), left=20, bottom=54, hovermode="closest", dragmode=False)
@@ -120,10 +120,16 @@ def _places(nodes: Sequence[Node]) -> dict[str, tuple[float, float]]:
     reach = max((node.distance for node in order if node.distance is not None and node.parent), default=0.0) or 1.0
     found = {}
     for number, node in enumerate(order):
-        apart = node.verdict != "" and not node.parent
-        x = reach if apart else (node.distance if node.distance is not None else reach)
+        x = node.distance if node.distance is not None else reach
         found[node.model] = (min(x, reach), float(number))
     return found
+
+
+def _symbol(node: Node, reach: float) -> str:
+    """An arrow beyond the axis, a cross for what is unrelated within it, else a point."""
+    if node.distance is not None and node.distance > reach:
+        return "triangle-right"
+    return "x" if node.verdict == "unrelated" else "circle"
 
 
 def _kinds(nodes: Sequence[Node]) -> dict[str, list[Node]]:

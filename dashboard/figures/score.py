@@ -214,7 +214,7 @@ def _places(data: pd.DataFrame, across_x: tuple[float, float], up_y: tuple[float
     return chosen
 
 
-def temperature(data: pd.DataFrame) -> Chart:
+def temperature(data: pd.DataFrame, theme: str = "light") -> Chart:
     """Predicted temperature against the measured change of attention entropy: heads small, means of layers large."""
     chart = Chart()
     of_layer = data.groupby("layer")[["predicted", "change"]].mean().reset_index()
@@ -224,7 +224,8 @@ def temperature(data: pd.DataFrame) -> Chart:
                 "type": "scatter", "mode": "markers", "x": plain(points["predicted"]), "y": plain(points["change"]),
                 "name": what, "opacity": alpha,
                 "customdata": [f"layer {int(v)}" for v in points["layer"]],
-                "marker": {"size": size, "color": [int(v) for v in points["layer"]], "colorscale": colours.AMOUNT,
+                "marker": {"size": size, "color": [int(v) for v in points["layer"]],
+                           "colorscale": colours.in_sight(theme),
                            "line": {"width": 0.5, "color": "#ffffff"}, "showscale": what != "heads",
                            "colorbar": {"title": {"text": "layer", "side": "right"}, "thickness": 12,
                                         "outlinewidth": 0, "nticks": 6, "tickformat": "d"}},

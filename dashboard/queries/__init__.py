@@ -19,7 +19,7 @@ from dashboard.queries.edits import (
     similarity,
     temperature,
 )
-from dashboard.queries.families import by_layer, model_scores, newest_first, overall, summary
+from dashboard.queries.families import by_layer, model_scores, newest_first, overall, summary, where_changed
 from dashboard.queries.matrices import (
     BANDS,
     POINTS,
@@ -78,4 +78,5 @@ __all__ = [
     "summary",
     "temperature",
     "temperature_test",
+    "where_changed",
 ]

@@ -34,6 +34,12 @@ def overall(source: Source) -> pd.DataFrame:
 
 
 @remembered
+def where_changed(source: Source) -> pd.DataFrame:
+    """Where every comparison changed most; see `summaries.where_changed`."""
+    return summaries.where_changed(source.connection)
+
+
+@remembered
 def newest_first(source: Source) -> list[str]:
     """Every family, the one with the newest row of any table first; families without a model that can be used last."""
     made = registry.materialized(source).groupby("model_id")["materialized_at"].max().to_dict()

@@ -62,7 +62,7 @@ def add_model_claims(sheet: Sheet, source: Source, model: str) -> None:
         [
             ("claim", "Claim", None), ("sentence", "What the paper says", None), ("verdict", "Verdict", None),
             ("estimate", "Estimate", _number), ("ci_low", "Low", _number), ("ci_high", "High", _number),
-            ("control", "Control", _number), ("p_value", "p", _number), ("q_value", "q", _number),
+            ("control", "Control", _number), ("p_value", "p", text.p_value), ("q_value", "q", text.p_value),
             ("n", "n", functools.partial(text.number, digits=0)), ("power", "Power", _number),
             ("statistic", "Estimate of", None),
         ],

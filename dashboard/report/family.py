@@ -11,7 +11,7 @@ from dashboard.quantities import shown
 from dashboard.report.maps import add_map
 from dashboard.report.sheet import Sheet
 from dashboard.source import Source
-from resources.warehouse.summaries.measures import RELATIVE_CHANGE_TEXT
+from resources.warehouse.summaries.measures import RELATIVE_CHANGE_TEXT, WHERE_TEXT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,9 @@ _four = functools.partial(text.number, digits=4)
 
 def add_family(sheet: Sheet, source: Source, models: pd.DataFrame, family: str) -> None:
     """Add what there is about a family: its descendants, side by side and then one by one."""
-    rows = assemble.descendants(assemble.listed(models), queries.overall(source), queries.summary(source))
+    rows = assemble.descendants(
+        assemble.listed(models), queries.overall(source), queries.summary(source), queries.where_changed(source)
+    )
     rows = rows[rows["family"] == family].reset_index(drop=True)
     scores = queries.model_scores(source)
     ids = [*dict.fromkeys(rows["base_id"].dropna()), *rows["model_id"]]
@@ -86,8 +88,8 @@ def _descendants(sheet: Sheet, rows: pd.DataFrame, scores: pd.DataFrame) -> None
         rows,
         [
             ("model_id", "Model", None), ("method", "Method", None), ("status", "Status", None),
-            ("relative_change", "Relative change", _four), ("alpha", "α", _four), *alphas,
+            ("relative_change", "Relative change", _four), ("where", "Where", None), ("alpha", "α", _four), *alphas,
             ("tau", "τ", _three), ("nf_over_null", "NF / null", _three), *((f"score {t}", t, None) for t in tasks),
         ],
-        meanings={"relative_change": RELATIVE_CHANGE_TEXT},
+        meanings={"relative_change": RELATIVE_CHANGE_TEXT, "where": WHERE_TEXT},
     )  # fmt: skip

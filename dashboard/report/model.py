@@ -157,8 +157,9 @@ def _scores(sheet: Sheet, source: Source, model: str, base: str) -> None:
             contrasts,
             [
                 ("relation", "Relation", None), ("subject", "Subject", None), ("reference", "Reference", None),
-                ("task", "Task", None), ("difference", "Difference", _three), ("stderr", "± std. error", _three),
-                ("p_value", "p", _three), ("test", "Test", None),
+                ("task", "Task", None), ("metric", "Metric", None),
+                ("difference", "Difference", _three), ("stderr", "± std. error", _three),
+                ("p_value", "p", text.p_value), ("test", "Test", None),
                 ("n", "n", functools.partial(text.number, digits=0)),
             ],
             of="evaluation_contrasts",

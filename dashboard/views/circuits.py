@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
@@ -168,7 +166,7 @@ def _faithfulness(model: str, base: str) -> None:
         else:
             parts.nothing("No curves", "They come with `circuit_faithfulness`.")
     parts.table(
-        data, "circuit-faithfulness-table", of="circuit_faithfulness", digits=2, columns=_ps("circuit_faithfulness"),
+        data, "circuit-faithfulness-table", of="circuit_faithfulness", digits=2,
         order=["model_id", "circuit_model_id", "accuracy_full", "accuracy_circuit", "accuracy_random",
                "accuracy_random_low", "accuracy_random_high", "p_value", "rank_p", "faithfulness", "f",
                "f_counterfactual",
@@ -199,7 +197,7 @@ def _masks(model: str, base: str) -> None:
     )
     with st.expander("Masks as a table"):
         parts.table(
-            data, "component-masks-table", of="component_masks", digits=2, columns=_ps("component_masks"),
+            data, "component-masks-table", of="component_masks", digits=2,
             order=["model_id", "circuit_group", "desideratum", "heads", "accuracy", "accuracy_low", "accuracy_high",
                    "accuracy_random", "accuracy_random_high", "p_value", "rank_p", "n_prompts"],
         )  # fmt: skip
@@ -224,17 +222,11 @@ def _exchange(model: str, base: str) -> None:
     )
     with st.expander("Exchanges as a table"):
         parts.table(
-            data, "cross-model-table", of="cross_model_patching", digits=2, columns=_ps("cross_model_patching"),
+            data, "cross-model-table", of="cross_model_patching", digits=2,
             order=["recipient_id", "donor_id", "component", "accuracy_recipient", "accuracy_patched",
                    "accuracy_random", "accuracy_random_high", "p_value", "rank_p", "random_draws", "random_in_layers",
                    "n_prompts"],
         )  # fmt: skip
-
-
-def _ps(table: str) -> dict[str, Any]:
-    """Both p of a table in two digits: one of them may be minute."""
-    number = st.column_config.NumberColumn
-    return {name: number(text.title(name), format="%.2g", help=meaning(name, table)) for name in ("p_value", "rank_p")}
 
 
 def _robustness(steps: pd.DataFrame, model: str, base: str) -> None:
@@ -276,3 +268,8 @@ def _robustness(steps: pd.DataFrame, model: str, base: str) -> None:
             circuits.knockouts(data, colours.assigned(pairs)), "attention-knockouts", data,
             alt="Change of the right object's probability by layer, a line per pair of positions",
         )  # fmt: skip
+        st.caption(
+            "How much of the right object's probability is lost (−1: all of it) when, in a window of layers, one "
+            "position does not see another. *Query label* is the letter of the box asked for, *previous query label* "
+            "the same letter where the box was told of, *last* the position that answers."
+        )

@@ -165,8 +165,8 @@ def _numbers(row: dict[str, Any]) -> list[tuple[str, str, str | None]]:
         "Estimate": ("estimate", text.number(row["estimate"], digits)),
         "Interval": ("ci_low", interval),
         "Control": ("control", text.number(row["control"], digits)),
-        "p": ("p_value", text.number(row["p_value"], 2)),
-        "q": ("q_value", text.number(row["q_value"], 2)),
+        "p": ("p_value", text.p_value(row["p_value"])),
+        "q": ("q_value", text.p_value(row["q_value"])),
         "n": ("n", text.number(row["n"], 0)),
         "Power": ("power", text.number(row["power"], 2)),
     }

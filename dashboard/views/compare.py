@@ -9,7 +9,8 @@ from dashboard import assemble, colours, matrix, parts, queries, sentences, stat
 from dashboard.figures import agreement, heat, lines, score
 from dashboard.figures.frame import bulk
 from dashboard.quantities import QUANTITIES, shown
-from resources.warehouse.summaries.measures import RELATIVE_CHANGE_TEXT
+from resources.warehouse.summaries import where_in_words
+from resources.warehouse.summaries.measures import RELATIVE_CHANGE_TEXT, WHERE_TEXT
 
 TITLE = "Compare"
 ICON = ":material/compare_arrows:"
@@ -56,6 +57,7 @@ def _choose(pairs: pd.DataFrame) -> list[Pair]:
 def _numbers(chosen: list[Pair]) -> None:
     """The overall numbers of either side, those of Families and the command line."""
     overall = queries.overall(parts.source()).set_index(["model_id", "base_id"])
+    places = queries.where_changed(parts.source()).set_index(["model_id", "base_id"])
     for side, pair, column in zip(SIDES, chosen, st.columns(2, gap="large"), strict=True):
         with column:
             if pair not in overall.index:
@@ -65,7 +67,7 @@ def _numbers(chosen: list[Pair]) -> None:
             row = overall.loc[pair]
             parts.metrics(
                 [
-                    ("Moved, %", text.number(100 * row["relative_change"], 1), RELATIVE_CHANGE_TEXT),
+                    ("Moved", text.percent(row["relative_change"]), RELATIVE_CHANGE_TEXT),
                     ("α", text.number(row["alpha"], 4), parts.meaning("alpha_median", "scale_statistics")),
                     ("τ", text.number(row["tau"], 3), parts.meaning("tau", "agreement")),
                     (
@@ -76,6 +78,9 @@ def _numbers(chosen: list[Pair]) -> None:
                     ("NF / null", text.number(row["nf_over_null"], 2), parts.meaning("nf_over_null")),
                 ]
             )
+            if pair in places.index:
+                words = where_in_words(places.loc[pair].to_dict())
+                st.markdown(f"It changed {text.plain(words)}.", help=WHERE_TEXT)
 
 
 @state.fragment
@@ -106,7 +111,8 @@ def _maps(chosen: list[Pair]) -> None:
 def _lines(chosen: list[Pair]) -> None:
     """Both in one figure, layer by layer."""
     names = [f"{side}: {text.short(model, 40)}" for side, (model, _) in zip(SIDES, chosen, strict=True)]
-    styles = dict(zip(names, ((colours.POST, "circle", "solid"), (colours.EDIT, "square", "dash")), strict=True))
+    methods = dict(queries.pairs(parts.source())[["model_id", "method"]].itertuples(index=False))
+    styles = colours.of_methods({name: methods[pair[0]] or "" for name, pair in zip(names, chosen, strict=True)})
     for key in ("alpha_median", "tau"):
         q = QUANTITIES[key]
         data = pd.concat(
@@ -139,6 +145,7 @@ def _energy(chosen: list[Pair]) -> None:
                 agreement.energy(data, parts.theme()), f"energy-{side}", _named(data, pair), of="agreement",
                 alt=f"Shares of the energy of the change of {pair[0]}",
             )  # fmt: skip
+    st.caption(agreement.ENERGY_TEXT)
 
 
 def _scores(chosen: list[Pair]) -> None:

@@ -28,8 +28,12 @@ SECTIONS = {
 }  # fmt: skip
 """The page's index: each section's anchor and name."""
 
+NO_BREAK = "\u00a0"
 # Continuations shown beside each other before the reader picks others.
 SIDE_BY_SIDE = 4
+
+INDISTINGUISHABLE = 1e-6
+"""1 - CKA below which two representations are drawn as equal: what arithmetic in single precision leaves."""
 
 
 def show() -> None:
@@ -48,7 +52,7 @@ def show() -> None:
         return
     model, base = pair
     sentences.about(URL, model, base)
-    st.markdown(" · ".join(f"[{name}](#{anchor})" for anchor, name in SECTIONS.items()))
+    st.markdown(" · ".join(f"[{name.replace(' ', NO_BREAK)}](#{anchor})" for anchor, name in SECTIONS.items()))
     scores = queries.scores(parts.source(), model, base)
     edits = queries.edits(parts.source(), model)
     if scores.empty:
@@ -134,9 +138,9 @@ def _contrasts(model: str, base: str) -> None:
         order=["relation", "subject", "reference", "task", "metric", "difference", "stderr", "p_value", "test", "n"],
         columns={
             "subject": st.column_config.TextColumn("Subject", help=meaning("label", "edited_checkpoints")),
+            "metric": st.column_config.TextColumn("Metric", width=parts.as_wide_as(data["metric"])),
             "difference": number("Difference", format="%+.3f", help=meaning("difference", "evaluation_contrasts")),
             "stderr": number("± Std. error", format="%.3f", help=meaning("stderr", "evaluation_contrasts")),
-            "p_value": number("p", format="%.2g", help=meaning("p_value", "evaluation_contrasts")),
         },
     )  # fmt: skip
 
@@ -184,7 +188,7 @@ def _edits(edits: pd.DataFrame, model: str) -> None:
             "No edits yet", "Materialize `edited_checkpoints`.", link=parts.asset_link("edited_checkpoints", model)
         )
         return
-    data = edits.assign(run=[text.run_link(r) for r in edits["run_id"]])
+    data = edits.assign(run=text.run_links(edits["run_id"]))
     columns = {
         "weight_error": st.column_config.NumberColumn(
             "Weight error", format="%.4f", help=meaning("weight_error", "edited_checkpoints")
@@ -215,7 +219,7 @@ def _attention(model: str, base: str) -> None:
     data = data.assign(change=data["entropy_post"] - data["entropy_base"])
     if (data["predicted"].notna() & data["change"].notna()).any():
         parts.figure(
-            score.temperature(data), "temperature-scatter", data, of="attention_temperature",
+            score.temperature(data, parts.theme()), "temperature-scatter", data, of="attention_temperature",
             alt="Predicted attention temperature against the measured change of entropy, a point per head",
         )  # fmt: skip
         st.caption(_tested(model, base))
@@ -258,7 +262,7 @@ def _tested(model: str, base: str) -> str:
     return (
         f"{shown} Rank correlation over {text.number(row['n_layers'], 0)} layers: {text.number(row['spearman'], 2)} "
         f"({text.number(row['ci_low'], 2)} to {text.number(row['ci_high'], 2)}), permutation "
-        f"p {text.number(row['p_value'])}. {text.plain(note)}"
+        f"p {text.p_value(row['p_value'])}. {text.plain(note)}"
     )
 
 
@@ -276,13 +280,19 @@ def _similarity(model: str, base: str) -> None:
     )
     of_reference = data[data["reference_id"] == reference]
     of_reference = of_reference.assign(
-        series=assemble.subject_names(of_reference, model, base), value=of_reference["cka"]
+        series=assemble.subject_names(of_reference, model, base), value=1 - of_reference["cka"]
     )
     series = list(dict.fromkeys(of_reference["series"]))
     parts.figure(
-        lines.along(of_reference, series=series, styles=colours.assigned(series), y_title="CKA"),
+        lines.along(
+            of_reference, series=series, styles=colours.assigned(series), y_title="1 − CKA", same=INDISTINGUISHABLE,
+        ),
         "similarity", of_reference[["subject_id", "reference_id", "layer", "cka", "n_tokens"]],
         of="representation_similarity",
-        alt="CKA with the reference by layer, a line per subject",
+        alt="How far CKA with the reference is from 1 by layer, a line per subject",
     )  # fmt: skip
-    st.caption(meaning("layer", "representation_similarity") or "")
+    st.caption(
+        "Drawn is 1 − CKA on a logarithmic scale, so that differences between CKAs near 1 can be seen: the lower, the "
+        "more alike. Triangles at the lower edge are representations that are equal up to rotation and scale. "
+        f"{text.sentence(meaning('layer', 'representation_similarity'))}"
+    )

@@ -11,7 +11,7 @@ from dashboard import assemble, colours, pages, parts, queries, sentences, state
 from dashboard.figures import lines, score
 from dashboard.figures.frame import bulk
 from dashboard.quantities import shown
-from resources.warehouse.summaries.measures import RELATIVE_CHANGE_TEXT
+from resources.warehouse.summaries.measures import RELATIVE_CHANGE_TEXT, WHERE_TEXT
 
 TITLE = "Families"
 ICON = ":material/account_tree:"
@@ -20,8 +20,8 @@ URL = "families"
 TABLES = ("models",)
 
 SORTS = {
-    "registry": "Registry order",
     "relative_change": "Relative change",
+    "registry": "Registry order",
     "scale": "Distance of α from 1",
     "tau": "Agreement τ, largest first",
     "gain": "Gain on the first task",
@@ -40,14 +40,17 @@ def show() -> None:
     """Draw the page."""
     st.header("Families", anchor=False)
     st.markdown(
-        "What post-training did to each base: **α** is how far singular values were scaled (1 = not at all), **τ** "
-        "whether left and right singular vectors changed together (1 is He and Cao's one rotation, 0 is noise)."
+        "What post-training did to each base: how far it **moved** the weights, |post − base| / |base|, and where; "
+        "**α** how far singular values were scaled (1 = not at all), **τ** whether left and right singular vectors "
+        "changed together (1 is He and Cao's one rotation, 0 is noise)."
     )
     models = assemble.listed(queries.models(parts.source()))
-    rows = assemble.descendants(models, queries.overall(parts.source()), queries.summary(parts.source()))
-    scores = queries.model_scores(parts.source())
+    rows = assemble.descendants(
+        models, queries.overall(parts.source()), queries.summary(parts.source()), queries.where_changed(parts.source())
+    )
+    scores = assemble.main_scores(queries.model_scores(parts.source()))
     families, failed = _apart(queries.newest_first(parts.source()), models)
-    picked, chosen, tasks = _filters(families, rows, scores)
+    picked, rows, chosen, tasks = _filters(families, rows, scores)
     _failed(failed, models)
     if not picked:
         parts.nothing("No family is picked", "Pick one or more families above.")
@@ -81,7 +84,8 @@ def _failed(failed: list[str], models: pd.DataFrame) -> None:
 
 def _filters(
     families: list[str], rows: pd.DataFrame, scores: pd.DataFrame
-) -> tuple[list[str], pd.DataFrame, list[str]]:
+) -> tuple[list[str], pd.DataFrame, pd.DataFrame, list[str]]:
+    """What is picked, all rows in the order picked, those of them that fit, and the tasks."""
     one, two, three, four, five = st.columns([2.4, 1.6, 1.5, 3.4, 2])
     picked = state.several(
         "Families, newest first", families, "families", default=families[:FIRST_SHOWN], names=text.short, where=one,
@@ -96,24 +100,25 @@ def _filters(
         "Tasks", known, "tasks", default=known[: 2 if len(families) == 1 else 1], names=text.short, where=four
     )
     sort = state.select("Sort by", list(SORTS), "sort", names=lambda key: SORTS[key], where=five)
+    rows = _sorted(rows, sort, scores, tasks)
     chosen = rows[rows["family"].fillna("").isin(picked)]
     if methods:
         chosen = chosen[chosen["method"].isin(methods)]
     if status != "any":
         chosen = chosen[chosen["status"] == status]
-    return picked, _sorted(chosen, sort, assemble.main_scores(scores), tasks), tasks
+    return picked, rows, chosen, tasks
 
 
 def _sorted(rows: pd.DataFrame, sort: str, scores: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
+    """Rows by what is picked, the largest first; an unrelated model, which is a control, comes after the others."""
     if sort == "registry":
         return rows
-    if sort == "tau":
-        return rows.sort_values("tau", ascending=False, na_position="last")
     if sort == "gain":
         by = assemble.gain(rows, scores, tasks[0]) if tasks else pd.Series(0.0, rows.index)
     else:
-        by = (rows["alpha"] - 1).abs() if sort == "scale" else rows["relative_change"]
-    return rows.loc[by.sort_values(ascending=False, na_position="last").index]
+        by = (rows["alpha"] - 1).abs() if sort == "scale" else rows[sort]
+    order = pd.DataFrame({"control": rows["role"] == "unrelated", "by": by})
+    return rows.loc[order.sort_values(["control", "by"], ascending=[True, False], kind="stable").index]
 
 
 def _cards(picked: list[str], models: pd.DataFrame, rows: pd.DataFrame) -> None:
@@ -154,10 +159,11 @@ def _said(row: dict[str, Any]) -> str:
     status = str(row["status"])
     if status != "ready":
         return f"{':red-badge' if status == 'quarantined' else ':gray-badge'}[{_word(status)}]"
-    moved, matrices = row["relative_change"], text.number(row["with_tau"], 0)
+    where = f"{text.plain(row['where'])}, " if isinstance(row["where"], str) else ""
+    matrices = text.number(row["with_tau"], 0)
     unrelated = ":gray-badge[unrelated] " if row["role"] == "unrelated" else ""
     return (
-        f"{unrelated}moved {text.number(None if moved is None else 100 * moved, 1)}\u00a0%, "
+        f"{unrelated}moved {text.percent(row['relative_change'])}, {where}"
         f"α\u00a0{text.number(row['alpha'])}, τ\u00a0{text.number(row['tau'])}"
         + (f" (together in {text.number(row['together'], 0)} of {matrices})" if matrices != "–" else "")
     )
@@ -189,7 +195,7 @@ def _glance(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> Non
     with right:
         st.subheader("Scores", anchor=False, help=parts.meaning("stderr", "evaluation_scores"))
         ids = [*dict.fromkeys(chosen["base_id"].dropna()), *chosen["model_id"]]
-        found = assemble.main_scores(scores[scores["task"].isin(tasks) & scores["model_id"].isin(ids)])
+        found = scores[scores["task"].isin(tasks) & scores["model_id"].isin(ids)]
         found = found[found["value"].notna()].copy()
         if found.empty:
             parts.nothing("No scores yet", "Materialize `evaluation_scores` for these models, or pick a task above.")
@@ -213,7 +219,8 @@ def _styles(data: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
 
 def _table(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> None:
     st.subheader("Descendants", anchor=False)
-    rows = assemble.score_columns(chosen, assemble.main_scores(scores), tasks).reset_index(drop=True)
+    rows = assemble.score_columns(chosen, scores, tasks).reset_index(drop=True)
+    rows["where"] = [words.removeprefix("most in ") if isinstance(words, str) else None for words in rows["where"]]
     alphas = [c for c in rows.columns if c.startswith("alpha ")]
     columns = {
         "relative_change": st.column_config.NumberColumn(
@@ -226,7 +233,8 @@ def _table(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> None
         "nf_over_null": st.column_config.NumberColumn(
             "NF / null", format="%.2f", help=parts.meaning("nf_over_null", "rotation_statistics")
         ),
-        "model_id": st.column_config.TextColumn("Model", width="medium", pinned=True),
+        "where": st.column_config.TextColumn("Most in", width=parts.as_wide_as(rows["where"]), help=WHERE_TEXT),
+        "model_id": st.column_config.TextColumn("Model", width=parts.as_wide_as(rows["model_id"]), pinned=True),
         "family": st.column_config.TextColumn("Family", width="small"),
         "method": st.column_config.TextColumn("Method", width="small", help=parts.meaning("method", "models")),
         "status": st.column_config.TextColumn("Status", width="small", help=parts.meaning("status", "models")),
@@ -244,7 +252,7 @@ def _table(chosen: pd.DataFrame, scores: pd.DataFrame, tasks: list[str]) -> None
         None if pd.isna(n) else f"{int(t)} of {int(n)}"
         for t, n in rows[["together", "with_tau"]].itertuples(index=False)
     ]
-    order = ["model_id", "method", "relative_change", *alphas, "tau", "together", "nf_over_null"]
+    order = ["model_id", "method", "relative_change", "where", *alphas, "tau", "together", "nf_over_null"]
     order += [f"score {t}" for t in tasks] + ["status"]
     if rows["family"].nunique() > 1:
         order.insert(0, "family")
@@ -265,7 +273,9 @@ def _compare(picked: list[str], chosen: pd.DataFrame) -> None:
         "depth",
         help="0 is the first block and 1 the last, so that models of different depth line up.",
     )
-    for quantity, q in shown("family").items():
+    compared = shown("family")
+    for quantity in sorted(compared, key=lambda key: key != "relative_change"):  # how much, before how
+        q = compared[quantity]
         data = queries.by_layer(parts.source(), quantity, tuple(picked))
         data = data[data["model_id"].isin(chosen["model_id"]) & data["value"].notna()]
         if data.empty:

@@ -91,21 +91,28 @@ def _table(models: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
         f"group {name}": [f"{len(assets.keys() & known)} of {len(assets)}" for known in have]
         for name, assets in groups.items()
     }
+    nowhere = [name for name, assets in groups.items() if not any(assets.keys() & known for known in have)]
+    for name in nowhere:
+        del counts[f"group {name}"]
     rows = rows.assign(
         **counts,
-        run=[text.run_link(r) for r in rows["run_id"]],
-        asset=[parts.asset_link("models", m) for m in rows["model_id"]],
+        place=rows["source"].map(text.place),
+        run=text.run_links(rows["run_id"]),
+        asset=parts.asset_links(("models", model) for model in rows["model_id"]),
         size=rows["n_parameters"].map(text.big),
     )
     link = st.column_config.LinkColumn
     parts.table(
         rows, "models",
         order=["model_id", "family", "role", "method", "status", *counts, "architecture", "n_layers", "size",
-               "dtype", "source", "run", "asset"],
+               "dtype", "place", "run", "asset"],
         columns={
             "model_id": st.column_config.TextColumn("Model", pinned=True, help=meaning("model_id", "models")),
             "family": st.column_config.TextColumn("Family", width="small", help=meaning("family", "models")),
-            "source": st.column_config.TextColumn("Source", width="small", help=meaning("source", "models")),
+            "place": st.column_config.TextColumn(
+                "Source", width=parts.as_wide_as(rows["place"]),
+                help=f"Of a local folder its name. {meaning('source', 'models')}",
+            ),
             **{
                 f"group {name}": st.column_config.TextColumn(
                     name.capitalize(), width="small", help="Assets with rows of the model, of " + ", ".join(assets)
@@ -117,7 +124,9 @@ def _table(models: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
             "asset": link("Asset", display_text="open", width="small", help="The checkpoint's partition in Dagster."),
         },
     )  # fmt: skip
-    return rows
+    if nowhere and len(counts):
+        st.caption(f"None of these models has rows of the group {' or '.join(map(text.plain, nowhere))}.")
+    return rows.drop(columns="place")
 
 
 @state.fragment
@@ -144,15 +153,19 @@ def _one(models: pd.DataFrame, made: pd.DataFrame) -> None:
         facts = pd.DataFrame(
             {"What": [text.title(c) for c in fields], "Value": [_fact(c, row[c]) for c in fields]},
         )
-        st.dataframe(facts, hide_index=True, height=35 * (len(fields) + 1) + 3, key="facts")
+        widths = {
+            "What": st.column_config.TextColumn(width=parts.as_wide_as(facts["What"])),
+            "Value": st.column_config.TextColumn(width="large"),
+        }
+        st.dataframe(facts, hide_index=True, height=35 * (len(fields) + 1) + 3, key="facts", column_config=widths)
         parts.downloads(models[models["model_id"] == model], "model", "Registry entry")
         parts.provenance(row.to_dict())
     with right:
         st.markdown("**What is there of it**", help="Tables with rows of this checkpoint, and the run that made them.")
         mine = made[made["model_id"] == model].sort_values("table")
         mine = mine.assign(
-            run=[text.run_link(r) for r in mine["run_id"]],
-            asset=[parts.asset_link(t, model) for t in mine["table"]],
+            run=text.run_links(mine["run_id"]),
+            asset=parts.asset_links((table, model) for table in mine["table"]),
         )
         link = st.column_config.LinkColumn
         parts.table(

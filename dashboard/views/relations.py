@@ -12,7 +12,7 @@ from dashboard.quantities import Quantity
 from dashboard.queries import relations as queries
 
 TITLE = "Relations"
-ICON = ":material/account_tree:"
+ICON = ":material/family_history:"
 ORDER = 47
 URL = "relations"
 
@@ -79,8 +79,9 @@ def _lineage(family: str, members: pd.DataFrame, lineage: pd.DataFrame, pairs: p
         parts.opened("figure_family-tree", members.assign(family=family))
         st.caption(
             "Drawn as the family file declares it; across, the distance from the base. A click on a point opens its "
-            "model. The p value is the smaller one "
-            "of the two tests for a shared initialisation. A model that is not found related is not connected."
+            "model. The p value is the smaller one of the two tests for a shared initialisation. A model that is not "
+            "found related is not connected; an arrow is one that lies beyond the axis, at the distance written beside "
+            "it."
         )
 
 
@@ -114,7 +115,10 @@ def _alike(pairs: pd.DataFrame) -> None:
                "largest_overlap", "largest_chance", "left_overlap", "left_chance", "right_overlap", "right_chance",
                "changed_both", "changed_chance_margins", "undone", "undone_chance"],
     )  # fmt: skip
-    st.caption("All matrices together: cosine and undone of them as one vector, medians of the rest.")
+    st.caption(
+        "A row is about all matrices of two models together: *cosine* and *undone* take them as one vector, the other "
+        "columns are medians over matrices. What chance would give stands beside each."
+    )
 
 
 @state.fragment

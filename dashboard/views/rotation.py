@@ -39,11 +39,7 @@ def _energy(model: str, base: str) -> None:
         agreement.energy(data, parts.theme()), "energy", data, of="agreement",
         alt="Shares of the change's energy by matrix type and layer, beside those of white noise",
     )  # fmt: skip
-    st.caption(
-        "Each bar is one matrix. The hatched bar is what white noise of this shape would give, and dotted lines carry "
-        "its borders across. He and Cao's formula would put everything off the diagonal into *both sides together*, "
-        "and nothing into *the sides apart*."
-    )
+    st.caption(agreement.ENERGY_TEXT)
 
 
 def _matrix(cell: matrix.Cell) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import queries
+from dashboard import colours, queries
 from dashboard.figures import forest, score
 from dashboard.source import Source
 from rotoscale.multiple import LEVEL, benjamini_hochberg
+from tests.synthetic import open_store, publish
 
 from .conftest import charts, rows_of, words
 from .test_catalogue import changed, source_of
@@ -93,8 +95,8 @@ def test_the_page_shows_them_with_the_controls_and_documents(app: App, small: Pa
     assert f"disrupt-left breaks {PAIR[0]}".replace("-", "\\-") in shown
     tables = [frame.value for frame in test.dataframe]
     (verdicts,) = [t for t in tables if "control_verdict" in t]
-    assert set(verdicts.loc[verdicts["control_verdict"] != "", "recipe"]) == {"disrupt-left", "disrupt-right"}
-    assert "[Single documents](#documents)" in shown
+    assert set(verdicts.loc[verdicts["control_verdict"].notna(), "label"]) == {"disrupt-left", "disrupt-right"}
+    assert "[Single\u00a0documents](#documents)" in shown
 
 
 def test_documents_are_those_that_both_were_scored_on(source: Source, small: Path) -> None:
@@ -161,3 +163,34 @@ def test_prediction_and_measurement_are_a_scatter(app: App, small: Path) -> None
     heads = chart["data"][0]
     stored = rows_of(small, "attention_temperature", PAIR[0])
     assert sorted(heads["y"]) == pytest.approx(sorted(r["entropy_post"] - r["entropy_base"] for r in stored))
+
+
+def test_an_edit_has_the_colour_of_its_verdict_in_the_figure_and_in_the_table(source: Source) -> None:
+    data = queries.edit_verdicts(source, PAIR[0]).assign(panel="t", task="t", difference=0.01, stderr=0.01)
+    words = ["worse", "better", "as good", "undecided", "worse, within the margin"]
+    data = data.head(len(words)).assign(label=words, verdict=words)
+    (points,) = [t for t in forest.differences(data).to_dict()["data"] if t["mode"] == "markers"]
+    red, green, grey = (colours.VERDICTS[word] for word in ("refuted", "supported", "undecided"))
+    assert points["marker"]["color"] == [red, green, green, grey, green]
+    for tone, word in zip(points["marker"]["color"], words, strict=True):
+        assert tone in colours.of_test(word)
+
+
+def test_draws_of_two_controls_do_not_look_alike(source: Source) -> None:
+    found = {t["name"]: t["marker"] for t in forest.controls(queries.control_losses(source, PAIR[0])).to_dict()["data"]}
+    mirror, noise = found[colours.MIRROR], found[colours.NOISE]
+    assert mirror["symbol"] != noise["symbol"]
+    assert mirror["color"] != noise["color"]
+
+
+def test_a_p_that_is_0_is_said_to_be_below_something(app: App, small: Path, tmp_path: Path) -> None:
+    shutil.copytree(small, tmp_path / "data")
+    store = open_store(tmp_path / "data")
+    for key in store.models("evaluation_contrasts"):
+        rows = [row | {"p_value": 0.0} for row in store.read("evaluation_contrasts", key)]
+        store.write("evaluation_contrasts", key, rows, run_id="", code_version="")
+    publish(store, tmp_path / "data" / "published")
+    tables = app(tmp_path / "data", "edits", model=PAIR[0]).dataframe
+    shown = [table.proto.arrow_data.styler.display_values for table in tables if "p_value" in table.value]
+    assert shown
+    assert all(b"< 1e-299" in values for values in shown)

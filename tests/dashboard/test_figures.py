@@ -10,7 +10,7 @@ import pytest
 
 from dashboard import colours
 from dashboard.figures import lines
-from dashboard.figures.frame import beside, layer_axis, log_ticks, rounded, tile_step
+from dashboard.figures.frame import beside, layer_axis, log_ticks, near, rounded, tile_step
 
 
 def test_logarithmic_ticks_are_written_out() -> None:
@@ -64,3 +64,27 @@ def test_a_gap_in_the_numbers_is_a_gap_in_the_line() -> None:
 
 def test_styles_differ_past_the_eighth() -> None:
     assert len(set(colours.assigned(map(str, range(32))).values())) == 32
+
+
+def test_an_axis_of_what_is_never_negative_has_no_negative_ticks() -> None:
+    errors = pd.Series([0.1] * 3)
+    low, high = near(pd.Series([0.0, 20.0, 23.0]), errors)
+    assert -0.05 * high < low <= 0
+    assert near(pd.Series([-5.0, 20.0, 23.0]), errors)[0] < -5
+    assert near(pd.Series([20.0, 22.0, 23.0]), errors)[0] > 19
+
+
+def test_distances_stand_on_a_logarithmic_axis_and_none_at_its_edge() -> None:
+    data = pd.DataFrame({"series": "a", "layer": [0, 1, 2], "value": [0.0, 0.002, 0.4]})
+    chart = lines.along(data, series=["a"], styles=colours.assigned(["a"]), y_title="1 - CKA", same=1e-6).to_dict()
+    (line,) = chart["data"]
+    assert chart["layout"]["yaxis"]["type"] == "log"
+    assert line["y"] == [0.001, 0.002, 0.4]
+    assert line["customdata"] == [0.0, 0.002, 0.4]
+    assert [mark == "triangle-down" for mark in line["marker"]["symbol"]] == [True, False, False]
+
+
+def test_nothing_but_equal_representations_can_be_drawn() -> None:
+    data = pd.DataFrame({"series": "a", "layer": [0, 1], "value": [0.0, -1e-12]})
+    chart = lines.along(data, series=["a"], styles=colours.assigned(["a"]), y_title="1 - CKA", same=1e-6).to_dict()
+    assert chart["data"][0]["y"] == [1e-6, 1e-6]

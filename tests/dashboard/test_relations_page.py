@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import relation_frames
+from dashboard.figures import relations as figures
 from dashboard.relation_frames import Node
 
 from .conftest import charts, words
@@ -21,7 +22,7 @@ def test_the_page_opens_with_what_was_found(app: App, small: Path) -> None:
     test = app(small, "relations")
     assert not test.exception
     said = words(test)
-    assert "Of 21 pairs of models 15 related and 6 unrelated. None of them contradicts the family file." in said
+    assert "Of 21 pairs of models 15 are related and 6 are unrelated. None of them contradicts the family file." in said
     assert "`demo-math` and `demo-math-lora`: cosine 0.40" in said
     assert "above the chord in 0 of 45 tasks between relatives and in 3 of 3 tasks to an unrelated model" in said
 
@@ -86,3 +87,13 @@ def test_without_rows_the_page_says_what_is_missing(app: App, registered_only: P
     test = app(registered_only, "relations")
     assert not test.exception
     assert "No two models stand beside each other yet" in words(test)
+
+
+def test_a_model_beyond_the_axis_of_the_tree_is_an_arrow() -> None:
+    nodes = [
+        Node("b", "", 0.0, "", "the base"), Node("sft", "b", 0.2, "related", ""),
+        Node("near", "", 0.1, "unrelated", ""), Node("far", "", 1.4, "unrelated", ""),
+    ]  # fmt: skip
+    (drawn,) = [t for t in figures.tree(nodes, "light").to_dict()["data"] if t.get("name") == "unrelated"]
+    assert drawn["marker"]["symbol"] == ["x", "triangle-right"]
+    assert drawn["x"] == [0.1, 0.2]

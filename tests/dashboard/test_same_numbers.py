@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from command_line import show
 from dashboard.report import write_report
 from resources.warehouse import read
-from resources.warehouse.summaries import by_matrix_type, overall, summarize
+from resources.warehouse.summaries import by_matrix_type, overall, summarize, where_changed, where_in_words
 from tests import synthetic
 from tests.synthetic import open_store, publish
 
@@ -38,6 +38,26 @@ def relative_change(folder: Path, matrices: Iterable[str] | None = None) -> floa
     ]
     changes, sizes = np.array(rows).T
     return float(np.sqrt(((changes * sizes) ** 2).sum() / (sizes**2).sum()))
+
+
+def changed_in(change: dict[tuple[str, int], float], tmp_path: Path) -> str:
+    """Where a model changed most whose matrices (type, layer) of equal norm changed that much."""
+    store = open_store(tmp_path)
+    pair = {"model_id": "m", "base_id": "b", "expert": -1}
+    keys = [pair | {"matrix": matrix, "layer": layer} for matrix, layer in change]
+    for table, column, values in (
+        ("rotation_statistics", "relative_change", change.values()),
+        ("scale_statistics", "alpha_frobenius", [1.0] * len(change)),
+        ("decompositions", "frobenius_norm", [1.0] * len(change)),
+    ):
+        rows = [key | {column: value} for key, value in zip(keys, values, strict=True)]
+        if table == "decompositions":
+            rows = [{name: value for name, value in row.items() if name != "base_id"} for row in rows]
+        store.write(table, "m", rows, run_id="", code_version="")
+    publish(store, tmp_path / "published")
+    with read(tmp_path / "published") as connection:
+        (row,) = where_changed(connection).to_dict("records")
+    return where_in_words(row)
 
 
 def printed(draw: Callable[[Console], None]) -> str:
@@ -133,3 +153,31 @@ def test_matrices_without_a_finite_number_are_left_out_of_it(tmp_path: Path) -> 
     values = [r["alpha_median"] for r in rows if r["matrix"] == "o" and r["layer"] > 0]
     assert found.loc["o", "alpha"] == pytest.approx(statistics.median(values))
     assert found.loc["o", "matrices"] == 3
+
+
+def test_where_a_model_changed_most_is_a_type_and_a_layer(app: App, small: Path) -> None:
+    with read(small / "published") as connection:
+        row = next(row for row in where_changed(connection).to_dict("records") if row["model_id"] == MODEL)
+        types = by_matrix_type(connection, MODEL, BASE).set_index("matrix")["relative_change"]
+    assert row["most_matrix"] == types.idxmax()
+    assert row["most_matrix_change"] == pytest.approx(relative_change(small, [row["most_matrix"]]), rel=1e-6)
+    words = where_in_words(row)
+    (on_card,) = [str(m.value) for m in app(small, "families").markdown if words.split(" (")[0] in str(m.value)][:1]
+    assert on_card.startswith("moved")
+
+
+def test_the_part_that_changed_most_is_named_where_it_did(tmp_path: Path) -> None:
+    matrices = [("q", 0), ("q", 1), ("up", 0), ("up", 1)]
+    said = {
+        name: changed_in(dict(zip(matrices, changes, strict=True)), tmp_path / name)
+        for name, changes in {
+            "both": (0.01, 0.02, 0.03, 0.04), "layer": (0.01, 0.02, 0.01, 0.02), "even": (0.02,) * 4,
+            "none": (0.0,) * 4,
+        }.items()
+    }  # fmt: skip
+    assert said == {
+        "both": "most in up (3.54 %) and layer 1 (3.16 %)",
+        "layer": "most in layer 1 (2 %)",
+        "even": "alike in all types and layers",
+        "none": "alike in all types and layers",
+    }

@@ -105,3 +105,22 @@ def test_choices_of_one_page_suit_every_other_page(app: App, small: Path) -> Non
         open_page(test, page)
         assert not test.exception, page
         assert "Nothing to draw" not in words(test), page
+
+
+def test_an_address_holds_only_what_its_page_asks_for(app: App, small: Path) -> None:
+    """The browser may send what the page before wrote late, and the page before may have left something unsettled."""
+    test = app(small, "compare")
+    assert set(test.query_params) == {"left", "right"}
+    test.session_state["waiting_for_the_address"] = {"left": ["demo-math · demo-base"]}
+    test.query_params["model"] = "demo-math"
+    open_page(test, "scale")
+    assert test.query_params["model"] == "demo-math"
+    assert not {"left", "right"} & set(test.query_params)
+
+
+def test_what_a_part_of_the_page_does_not_ask_for_stays(app: App, small: Path) -> None:
+    """A part that is drawn again alone asks for its own choices only."""
+    test = app(small, "edits", model="demo-math")
+    test.toggle(key="choice_secondary").set_value(True).run()
+    assert test.query_params["model"] == "demo-math"
+    assert test.query_params["secondary"] == "1"

@@ -28,12 +28,12 @@ SENTENCES = {
 """Stored sentences in the words that the rules have, by their page and the table that they rest on."""
 
 ANSWERS = {
-    "Which descendants changed most": r"(?s)moved [\d.]+.*^demo-reasoning$",
+    "Which descendants changed most": r"moved [\d.]+.{1,3}%, most in \w+ \([\d.]+ %\)",
     "Did the scale": "HC2 supported: replace-scale is as good",
     "Did the left and the right": "HC3 refuted: median tau 0.009",
     "What broke": "HC4 undecided: beyond the mirror control in 0 of 10",
     "What is bit-identical": "3.63 % of them are bit-identical",
-    "Is this model a relative": r"\d+ related and \d+ unrelated",
+    "Is this model a relative": r"\d+ are related and \d+ are unrelated",
     "Which run made": r"From .*run .*code version .*UTC",
     "What failed": "`demo-broken`[^~]*3 values that are NaN; download the checkpoint again",
     "What is new": "Results of 7 models were made, or made again: `demo-",

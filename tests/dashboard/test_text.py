@@ -22,6 +22,35 @@ def test_numbers(value: object, shown: str) -> None:
     assert text.number(value) == shown
 
 
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [
+        (0.0, "< 1e-299"), (1e-300, "< 1e-299"), (5e-324, "< 1e-299"), (5.2e-140, "5.2e-140"), (0.0449, "0.045"),
+        (1, "1"), (math.nan, "–"), (None, "–"),
+    ],
+)  # fmt: skip
+def test_a_p_value_is_never_0(p: float | None, shown: str) -> None:
+    assert text.p_value(p) == shown
+
+
+def test_p_values_are_known_by_the_names_of_their_columns() -> None:
+    columns = {column.name for table in TABLES.values() for column in table.columns}
+    found = {column for column in columns if text.is_p_value(column)}
+    assert {"p_value", "rank_p", "q_value", "q_together", "p_exact", "control_smallest_p"} <= found
+    assert not found & {"tau", "matrix", "ratio_p05", "n_prompts", "alpha_top", "page", "principal"}
+
+
+def test_a_column_is_not_called_by_the_key_of_another_quantity() -> None:
+    assert (text.title("principal"), text.title("tau")) == ("Principal", QUANTITIES["tau"].label)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(2545.3, "2545"), (-9261.4, "-9261"), (0.8581, "0.858"), (2.5e7, "2.5e+07"), (23.456, "23.5")]
+)
+def test_numbers_beside_marks_are_short_and_written_out(value: float, shown: str) -> None:
+    assert text.brief(value) == shown
+
+
 def test_scores_with_errors() -> None:
     assert text.with_error(0.5, 0.05) == "0.50 ± 0.05"
     assert text.with_error(0.5, None) == "0.50"

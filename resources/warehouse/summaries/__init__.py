@@ -6,7 +6,13 @@ everywhere.
 """
 
 from resources.warehouse.summaries.claims import WORDS, sentences, sentences_on, verdicts
-from resources.warehouse.summaries.comparisons import by_matrix_type, change_of_all_tensors, overall
+from resources.warehouse.summaries.comparisons import (
+    by_matrix_type,
+    change_of_all_tensors,
+    overall,
+    where_changed,
+    where_in_words,
+)
 from resources.warehouse.summaries.edits import edit_verdicts
 from resources.warehouse.summaries.measures import PRINCIPAL, in_order
 from resources.warehouse.summaries.pair import PairSummary, summarize
@@ -27,4 +33,6 @@ __all__ = [
     "sentences_on",
     "summarize",
     "verdicts",
+    "where_changed",
+    "where_in_words",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from resources.warehouse.query import frame
 from resources.warehouse.summaries.measures import (
@@ -15,10 +15,16 @@ from resources.warehouse.summaries.measures import (
     median,
     quantile,
 )
+from rotoscale.agreement_reading import percent
 
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
+
+UNEVEN = 1.1
+"""The part that changed most is named where it changed more than this many times as much as the least changed one."""
+
+_MOVED = "relative_change"
 
 _NULL = "coalesce(nf_null_simulated, nf_null)"
 """The null that `nf_over_null` was taken against."""
@@ -77,6 +83,37 @@ def overall(
 ) -> pd.DataFrame:
     """Columns model_id, base_id and the summaries over all principal matrices, by comparison; see by_matrix_type."""
     return _summaries(connection, "model_id, base_id", "model_id, base_id", model, base, only)
+
+
+def where_changed(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """Where each comparison changed most: one row for each with columns model_id, base_id and, for `matrix` (its types)
+    and `layer`, `most_<part>`, `most_<part>_change`, `least_<part>_change` and `uneven_<part>`.
+
+    A type's or a layer's change is that of all its matrices taken as one vector, as everywhere. It is uneven where the
+    largest is more than UNEVEN times the smallest; of several that changed alike the first in order is named.
+    """
+    pair = ["model_id", "base_id"]
+    found = []
+    for part, order in (("matrix", ORDER_OF_TYPES), ("layer", "layer")):
+        data = _summaries(connection, f"model_id, base_id, {part}", f"model_id, base_id, {order}", None, None, [_MOVED])
+        data = data.dropna(subset=[_MOVED]).reset_index(drop=True)
+        of_pair = data.groupby(pair)[_MOVED]
+        most = data.loc[of_pair.idxmax()].rename(columns={part: f"most_{part}", _MOVED: f"most_{part}_change"})
+        most = most.set_index(pair)
+        most[f"least_{part}_change"] = of_pair.min()
+        most[f"uneven_{part}"] = most[f"most_{part}_change"] > UNEVEN * most[f"least_{part}_change"]
+        found.append(most)
+    return found[0].join(found[1]).reset_index()
+
+
+def where_in_words(row: Mapping[str, Any]) -> str:
+    """A row of `where_changed` as words, such as `most in down (23.4 %) and layer 3 (21.9 %)`."""
+    said = [
+        f"{name} ({percent(row[f'most_{part}_change'])})"
+        for part, name in (("matrix", row["most_matrix"]), ("layer", f"layer {row['most_layer']}"))
+        if row[f"uneven_{part}"]
+    ]
+    return f"most in {' and '.join(said)}" if said else "alike in all types and layers"
 
 
 def change_of_all_tensors(connection: duckdb.DuckDBPyConnection, model: str, base: str) -> float | None:

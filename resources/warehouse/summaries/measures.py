@@ -46,4 +46,6 @@ RELATIVE_CHANGE = f"sqrt({_SQUARES.format('relative_change * base_norm')} / null
 """|post - base| / |base| of several tensors taken as one vector: root of the summed squares of the changes over that of
 the base's norms. The rows have `relative_change` of a single tensor and `base_norm`, its Frobenius norm in the base."""
 
+WHERE_TEXT = "The matrix type and the layer that changed most, each with |post - base| / |base| over all its matrices."
+
 RELATIVE_CHANGE_TEXT = "|post - base| / |base| over all principal matrices together: root of the summed squares."
