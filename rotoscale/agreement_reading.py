@@ -53,7 +53,7 @@ def _how_much(pair: PairSummary) -> str:
     where = "" if pair.changed == pair.matrices else f", in {pair.changed} of {pair.matrices} matrices"
     if pair.relative_change is None:
         return f"The weights changed{where}."
-    text = f"The weights changed by {_percent(pair.relative_change)}{where} (median of |post - base| / |base|"
+    text = f"The weights changed by {_percent(pair.relative_change)}{where} (|post - base| / |base|"
     least, most = _extremes(pair.change_by_type) if pair.change_by_type else ("", "")
     if least != most and pair.change_by_type[most] > 1.1 * pair.change_by_type[least]:
         text += f"; least in {least}, {_percent(pair.change_by_type[least])}, most in {most}, "
