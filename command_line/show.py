@@ -23,6 +23,8 @@ _OVERALL = (
 )
 
 
+_UNBROKEN = "\N{NO-BREAK SPACE}"
+
 PIPE_WIDTH = 80
 """Columns of what is printed into a file or a pipe, unless COLUMNS says otherwise."""
 
@@ -39,16 +41,16 @@ def errors() -> Console:
 
 
 def say(console: Console, sentence: str, bullet: str = "", style: str | None = None) -> None:
-    """Print a sentence in lines that break between words only."""
+    """Print a sentence in lines that break between words only, and never between a number and its %."""
     text = textwrap.fill(
-        sentence,
+        sentence.replace(" %", f"{_UNBROKEN}%"),
         width=max(console.width, NARROWEST),
         initial_indent=bullet,
         subsequent_indent=" " * len(bullet),
         break_long_words=False,
         break_on_hyphens=False,
     )
-    console.print(text, style=style, markup=False, soft_wrap=True)
+    console.print(text.replace(_UNBROKEN, " "), style=style, markup=False, soft_wrap=True)
 
 
 def code(console: Console, line: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from command_line.show import put, say, table
 from resources.warehouse.pair_rows import PairRows, energy_by_type
 from rotoscale.multiple import called_apart, called_together
+from rotoscale.pair_summary import whole_change
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +33,7 @@ def short(console: Console, rows: PairRows) -> None:
                 [
                     kind,
                     len(group),
-                    _median(group, "relative_change"),
+                    whole_change(group),
                     f"{100 * where[kind]:.1f}",
                     _median(group, "alpha_median"),
                     _median(group, "tau"),
@@ -42,7 +43,8 @@ def short(console: Console, rows: PairRows) -> None:
                 ]
                 for kind, group in _by_type(rows.matrices).items()
             ],
-            caption="Medians over layers; together, apart: in how many of n matrices.",
+            caption="change: |post - base| / |base| of the n matrices; else medians over layers; together, apart: in "
+            "how many of them (tau of noise is 0; alpha, and NF / noise of mere noise, are 1).",
             numbers=["of all, %"],
         ),
     )
@@ -63,7 +65,7 @@ def agreement(console: Console, rows: PairRows) -> None:
                 [
                     kind,
                     len(group),
-                    _median(group, "relative_change"),
+                    whole_change(group),
                     _median(group, "identical_share"),
                     _median(group, "tau"),
                     max((row["tau"] for row in group if row["tau"] is not None), default=None),

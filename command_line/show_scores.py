@@ -40,8 +40,8 @@ def print_scores(console: Console, summary: BehaviourSummary) -> None:
             f"What {summary.model} can do, and what edits of it can",
             ["subject", "kind", "weight error", *tasks.values()],
             rows,
-            caption="Value ± standard error. Weight error: relative distance to the post model over the edited "
-            "matrices.",
+            caption="Value ± standard error; n: documents, of which edits are often given the first ones alone. "
+            "Weight error: relative distance to the post model over the edited matrices.",
             numbers=list(tasks.values()),
         ),
     )
@@ -54,7 +54,8 @@ def print_scores(console: Console, summary: BehaviourSummary) -> None:
 
 def _header(column: Column) -> str:
     arrow = "↑" if column.higher_is_better else "↓"
-    return " ".join([column.task, column.metric, arrow, *([f"n {column.n_samples}"] if column.n_samples else [])])
+    n = f"n {column.n_least}" + (f" to {column.n_most}" if column.n_most > column.n_least else "")
+    return " ".join([column.task, column.metric, arrow, *([n] if column.n_most else [])])
 
 
 def _cell(score: Score | None) -> str:

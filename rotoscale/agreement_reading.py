@@ -15,6 +15,9 @@ from rotoscale.pair_summary import PairSummary
 FORMULA = 0.9
 """Median tau from which the two sides agree about as closely as He and Cao's formula has it."""
 
+UNEVEN = 1.1
+"""The part that changed most is named where it changed more than this many times as much as the least changed one."""
+
 _EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
@@ -53,9 +56,9 @@ def _how_much(pair: PairSummary) -> str:
     where = "" if pair.changed == pair.matrices else f", in {pair.changed} of {pair.matrices} matrices"
     if pair.relative_change is None:
         return f"The weights changed{where}."
-    text = f"The weights changed by {percent(pair.relative_change)}{where} (median of |post - base| / |base|"
+    text = f"The weights changed by {percent(pair.relative_change)}{where} (|post - base| / |base|"
     least, most = _extremes(pair.change_by_type) if pair.change_by_type else ("", "")
-    if least != most and pair.change_by_type[most] > 1.1 * pair.change_by_type[least]:
+    if least != most and pair.change_by_type[most] > UNEVEN * pair.change_by_type[least]:
         text += f"; least in {least}, {percent(pair.change_by_type[least])}, most in {most}, "
         text += percent(pair.change_by_type[most])
     text += ")"

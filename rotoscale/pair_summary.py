@@ -5,6 +5,7 @@ Plain rows in, plain numbers out, so that the command line, the assets and the r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -23,9 +24,10 @@ _PARTS = ("scale", "diagonal", "shared", "apart", "outside")
 class PairSummary:
     """Plain numbers of one pair over its principal matrices; medians over the matrices that changed, None if unknown.
 
-    budget: shares of |dW|^2 by part (scale, diagonal, shared, apart, outside), budget_expected those of white noise,
-    together_by_type: by matrix type, how much larger the shared part is than the apart one. lineage,
-    lineage_reason: the verdict on whether the two share an initialisation, where it was asked for.
+    relative_change: of all of them taken as one vector; change_by_type: so of each matrix type. budget: shares of
+    |dW|^2 by part (scale, diagonal, shared, apart, outside), budget_expected those of white noise, together_by_type:
+    by matrix type, how much larger the shared part is than the apart one. lineage, lineage_reason: the verdict on
+    whether the two share an initialisation, where it was asked for.
     """
 
     matrices: int
@@ -66,9 +68,9 @@ class PairSummary:
 def summarise(rows: Sequence[Mapping[str, Any]], dtype: str | None = None) -> PairSummary:
     """The numbers of a pair from one row per principal matrix, columns named as in the warehouse's tables.
 
-    Looked at: matrix, the columns of `agreement` (with q values), relative_change, cosine, identical_share,
-    alpha_least_squares, ratio_cv, ratio_cv_noise, nf and nf_unrelated; any of them may be missing. `dtype` is the post
-    model's, `bfloat16`.
+    Looked at: matrix, the columns of `agreement` (with q values), relative_change and base_norm, cosine,
+    identical_share, alpha_least_squares, ratio_cv, ratio_cv_noise, nf and nf_unrelated; any of them may be missing.
+    `dtype` is the post model's, `bfloat16`.
     """
     changed = [row for row in rows if row.get("relative_change") != 0]
     taus = [row for row in changed if row.get("tau") is not None]
@@ -81,8 +83,8 @@ def summarise(rows: Sequence[Mapping[str, Any]], dtype: str | None = None) -> Pa
         changed=len(changed),
         depth=FULL if rows and all(row.get("depth") == FULL for row in rows) else STANDARD,
         dtype=dtype,
-        relative_change=_median(_known(changed, "relative_change")),
-        change_by_type=_by_type(changed, lambda row: row.get("relative_change")),
+        relative_change=whole_change(rows),
+        change_by_type=whole_change_by_type(rows),
         cosine=_median(_known(changed, "cosine")),
         identical_share=_median(_known(rows, "identical_share")),
         alpha=_median(alphas),
@@ -112,6 +114,23 @@ def summarise(rows: Sequence[Mapping[str, Any]], dtype: str | None = None) -> Pa
         ),
         nf_over_unrelated=_median([row["nf"] / row["nf_unrelated"] for row in changed if row.get("nf") is not None]),
     )
+
+
+def whole_change(rows: Iterable[Mapping[str, Any]]) -> float | None:
+    """|post - base| / |base| of several matrices taken as one vector (docs/methods.md, section 2); None if unknown."""
+    known = [row for row in rows if row.get("relative_change") is not None and row.get("base_norm") is not None]
+    norm = math.sqrt(sum(row["base_norm"] ** 2 for row in known))
+    return math.sqrt(sum((row["relative_change"] * row["base_norm"]) ** 2 for row in known)) / norm if norm else None
+
+
+def whole_change_by_type(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """The change of each matrix type; types of which it is unknown are left out."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if "matrix" in row:
+            groups.setdefault(row["matrix"], []).append(row)
+    found = {kind: whole_change(group) for kind, group in groups.items()}
+    return {kind: change for kind, change in found.items() if change is not None}
 
 
 def _still_together(rows: Iterable[Mapping[str, Any]]) -> int:

@@ -21,7 +21,7 @@ DOCUMENTS = "documents-1"
 CONTROLS = "controls-2"
 """Change it whenever the same edits could be given other control draws, or another test against them."""
 
-CLAIMS = "claims-3"
+CLAIMS = "claims-4"
 """Of the tables of claims and sentences; each claim's rule has a version of its own beside it."""
 
 PROBE = "probe-2"

@@ -46,7 +46,7 @@ def audit(first: str, second: str, third: str | None, json_file: Path | None) ->
       merged exactly; merged with another scale; merged and rounded;
       layers or parts missing; something else changed besides;
       norm right but values scrambled; not merged at all;
-      made from another base; too small a change to tell
+      made from another base, or trained further; too small a change to tell
     Of two copies: equal; equal up to rounding; different; and the scrambled ones.
 
     \b
@@ -89,18 +89,21 @@ def _print(console: Console, rows: list[AuditRow], summary: Summary) -> None:
     wrong = [row for row in rows if not row.is_right]
     if wrong:
         more = f"{len(wrong) - _SHOWN} more with --json" if len(wrong) > _SHOWN else None
-        columns = ["tensor", "state", "format", "scale from", "to", "elements off", "of", "left over change"]
+        formats = sorted({row.verdict.format for row in wrong if row.verdict})
+        title = "Not bit for bit as expected" + (f", stored in {' and '.join(formats)}" if formats else "")
+        columns = ["tensor", "state", "scale", "elements off", "left over"]
         cells = [_cells(row) for row in wrong[:_SHOWN]]
-        show.put(console, show.table("Not bit for bit as expected", columns, cells, more))
+        show.put(console, show.table(title, columns, cells, more, columns[2:]))
 
 
 def _cells(row: AuditRow) -> list[Any]:
     v = row.verdict
     if v is None:
-        return [row.tensor, row.presence, "", None, None, None, None, None]
+        return [row.tensor, row.presence, None, None, None]
     rest = v.rest if row.targeted else None
     state = str(v.state) if not v.outside else f"{v.state}, and more" if row.targeted else "changed"
-    return [row.tensor, state, v.format, v.scale_low, v.scale_high, v.outside, v.elements, rest]
+    scale = None if v.scale_low is None or v.scale_high is None else f"{v.scale_low:.3g} to {v.scale_high:.3g}"
+    return [row.tensor, state, scale, f"{v.outside} of {v.elements}", rest]
 
 
 def _as_json(rows: list[AuditRow], summary: Summary) -> dict[str, Any]:

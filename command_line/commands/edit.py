@@ -54,9 +54,14 @@ def _option(parameter: Parameter, recipes: list[str]) -> Callable[[Any], Any]:
                 default=None,
                 help=f"{about}do not {parameter.text}.",
             )
-        return click.option(f"--{parameter.name}", is_flag=True, default=None, help=f"{about}{parameter.text}.")
+        return click.option(*_names(parameter), is_flag=True, default=None, help=f"{about}{parameter.text}.")
     note = f" ({parameter.expected}" + (f"; default {parameter.default})" if parameter.default is not None else ")")
-    return click.option(f"--{parameter.name}", type=_TYPES[parameter.kind], help=f"{about}{parameter.text}{note}.")
+    return click.option(*_names(parameter), type=_TYPES[parameter.kind], help=f"{about}{parameter.text}{note}.")
+
+
+def _names(parameter: Parameter) -> tuple[str, str]:
+    """The option as it is typed, and the recipe's own name of the parameter."""
+    return f"--{parameter.name.replace('_', '-')}", parameter.name
 
 
 def _recipe_options(command: Any) -> Any:

@@ -25,7 +25,9 @@ def families(forgotten: bool, wide: bool) -> None:
 
     space = open_workspace()
     console = show.output()
-    for family in space.registry.families.values():
+    for number, family in enumerate(space.registry.families.values()):
+        if number:
+            console.print()
         rows = []
         for entry in family.models:
             facts = next(iter(space.tables.read("models", entry.id)), None)

@@ -59,7 +59,12 @@ def _holds(base: torch.Tensor | None, change: torch.Tensor, found: torch.Tensor,
 
 
 def _reordered(base: torch.Tensor | None, change: torch.Tensor, found: torch.Tensor, rounding: Rounding) -> bool:
-    """Whether the sampled rows of what moved are rows of the change, and not all of them their own."""
+    """Whether the sampled rows of what moved are rows of the change, and not all of them their own.
+
+    A row of one number has a neighbour everywhere: of a vector all values have to be there, each once.
+    """
+    if change.shape[1] == 1:
+        return base is None and _holds(None, change.sort(0).values, found.sort(0).values, rounding)
     moving = torch.nonzero(change.double().square().sum(1) > 0)[:, 0]
     if len(moving) < 2:
         return False

@@ -15,7 +15,7 @@ MISSING = "layers or parts missing"
 SCRAMBLED = "norm right but values scrambled"
 NOT_MERGED = "not merged at all"
 BESIDES = "something else changed besides"
-ANOTHER_BASE = "made from another base"
+ANOTHER_BASE = "made from another base, or trained further"
 CANNOT_TELL = "too small a change to tell"
 
 SAME = "equal"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
+from statistics import mean, median
 
 from rotoscale.claims.arithmetic import median_interval, shown
 from rotoscale.claims.claim import (
@@ -53,9 +53,7 @@ def rule(evidence: Evidence) -> Verdict:
         text += f"; without gains of rows and columns their tau is {shown(median(kept))} in the median"
     shared, expected = numbers(rows, "share_shared"), numbers(rows, "share_shared_expected")
     if shared and expected:
-        text += (
-            f"; {shown(100 * median(shared), 1)} % of the change's energy is shared ({_percent(expected)} % in noise)"
-        )
+        text += f"; {_mean_percent(shared)} % of the change's energy is shared ({_mean_percent(expected)} % in noise)"
     return Verdict(
         verdict=word,
         reason=text,
@@ -75,8 +73,9 @@ def _least(rows: Sequence[Row], name: str) -> float | None:
     return min(numbers(rows, name), default=None)
 
 
-def _percent(shares: Sequence[float]) -> str:
-    return shown(100 * median(shares), 1)
+def _mean_percent(shares: Sequence[float]) -> str:
+    """The mean over matrices, as in the reading of a pair, where shares sum to one."""
+    return shown(100 * mean(shares), 1)
 
 
 CLAIM = Claim(

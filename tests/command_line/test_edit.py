@@ -101,7 +101,7 @@ def test_help_names_every_recipe(tmp_path: Path) -> None:
     for recipe in RECIPES.values():
         assert recipe.question in " ".join(text.split())
         for parameter in recipe.parameters:
-            assert f"--{parameter.opposite or parameter.name} " in text
+            assert f"--{(parameter.opposite or parameter.name).replace('_', '-')} " in text
     for option in ("--matrices", "--layers", "--of-noise", "--seed"):
         assert option in text
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from command_line import show, show_claims
+from command_line import show, show_claims, show_scores
+from resources.warehouse.summaries.scores import BehaviourSummary, Column
 
 NAMES = ("demo-instruct", "demo-math", "demo-math-lora", "demo-reasoning")
 
@@ -29,6 +30,13 @@ def test_tables_never_break_names_and_numbers(width: int) -> None:
     for whole in ("a-very-long-name-of-a-model", "0.1235", "1.234e+04", "wrapped"):
         assert whole in text
     assert "…" not in text
+
+
+@pytest.mark.parametrize("width", range(20, 40))
+def test_a_number_and_its_unit_stay_on_one_line(width: int) -> None:
+    text = printed(lambda console: show.say(console, "outside the base's spaces 36 % (40 %)"), width)
+    assert "\n%" not in text
+    assert " ".join(text.split()) == "outside the base's spaces 36 % (40 %)"
 
 
 def test_sentences_break_between_words_only() -> None:
@@ -62,3 +70,9 @@ def test_verdicts_fit_80_columns_as_a_table_and_fewer_in_lines(monkeypatch: pyte
     table = next((line for line in text.splitlines() if line.startswith("claim")), "")
     assert table.split() == (["claim", *NAMES, "family", "demo"] if width == 80 else [])
     assert text.index("HC1") < text.index("HC6") < text.index("EP1")
+
+
+@pytest.mark.parametrize(("most", "said"), [(500, "t acc ↑ n 500"), (2000, "t acc ↑ n 500 to 2000")])
+def test_scores_say_on_how_many_documents(most: int, said: str) -> None:
+    summary = BehaviourSummary("m", "b", [Column("t", "acc", True, 500, most)], [], [])
+    assert said in " ".join(printed(lambda console: show_scores.print_scores(console, summary), 120).split())

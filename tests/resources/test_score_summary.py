@@ -36,6 +36,7 @@ def summary_of(
     edits: Sequence[dict[str, Any]],
     values: dict[str, float],
     compared: Sequence[tuple[str, str]],
+    documents: dict[str, int] | None = None,
     **tables: Sequence[dict[str, Any]],
 ) -> BehaviourSummary:
     """Publish a model `m` of base `b` with edits, their scores, significant contrasts of the pairs named, and rows."""
@@ -45,7 +46,8 @@ def summary_of(
     place = {"model_id": "m", "task": "t", "metric": "acc", "filter": "none", "is_primary": True}
     place["higher_is_better"] = True
     scores = [
-        place | {"subject_id": s, "value": v, "stderr": 0.01, "n_samples": 100, "status": "ready"}
+        place
+        | {"subject_id": s, "value": v, "stderr": 0.01, "n_samples": (documents or {}).get(s, 100), "status": "ready"}
         for s, v in values.items()
     ]
     store.write("evaluation_scores", "m", scores, **STAMP)
@@ -103,3 +105,12 @@ def test_what_restores_is_read_by_what_it_recovers(tmp_path: Path, layers: str |
     )
     assert any(sentence.startswith(text) for sentence in summary.findings)
     assert sum("not tested whether it brings" in sentence for sentence in summary.findings) == 1
+
+
+def test_a_task_says_on_how_many_documents_its_subjects_were_scored(tmp_path: Path) -> None:
+    """Edits are often scored on the first documents alone: one number for all would be wrong of some."""
+    made = edit("disrupt-left", ALL)
+    documents = {"m": 2000, "b": 2000, made["edit_id"]: 500}
+    summary = summary_of(tmp_path, [made], {"m": GOOD, "b": GOOD, made["edit_id"]: BAD}, [], documents=documents)
+    (column,) = summary.columns
+    assert (column.n_least, column.n_most) == (500, 2000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -38,6 +39,7 @@ def pair(post: Post, dtype: torch.dtype = torch.float32, layers: int = 4) -> tup
                 {
                     "matrix": matrix,
                     "relative_change": change.relative_change,
+                    "base_norm": change.base_norm,
                     "cosine": change.cosine,
                     "identical_share": change.identical_share,
                     "alpha_least_squares": scale.alpha_least_squares,
@@ -145,6 +147,18 @@ def test_apart() -> None:
     text = reading(lambda generator, W: W + independent_rotations(generator, W, decompose(W)))
     assert "they changed apart, each side in its own way" in text
     assert "In none of 20 matrices were left and right shown to change together" in text
+
+
+def test_the_change_of_several_matrices_is_that_of_one_vector() -> None:
+    def much_of_small_ones(generator: torch.Generator, W: torch.Tensor) -> torch.Tensor:
+        return W + sized(gaussian(generator, *W.shape), W, 0.3 if W.numel() < 64 * 64 else 0.01)
+
+    rows, summary = pair(much_of_small_ones)
+    squares = sum((row["relative_change"] * row["base_norm"]) ** 2 for row in rows)
+    whole = (squares / sum(row["base_norm"] ** 2 for row in rows)) ** 0.5
+    assert summary.relative_change == pytest.approx(whole)
+    assert whole > 2 * statistics.median(row["relative_change"] for row in rows)
+    assert read_pair(summary)[0].startswith(f"The weights changed by {100 * whole:.3g} % (|post - base| / |base|;")
 
 
 def test_only_some_matrices_changed() -> None:

@@ -290,3 +290,17 @@ def test_summary_of_copies() -> None:
     changed[0, 0] += 1
     assert summarize_copies([copy(changed), copy(X)]).verdicts == ["different"]
     assert summarize_copies([copy(X), AuditRow(tensor="x", presence="second")]).verdicts == ["different"]
+
+
+def test_a_vector_that_was_trained_is_not_in_another_order() -> None:
+    """A norm's weights lie so close together that each has a neighbour within the rounding."""
+    generator = torch.Generator().manual_seed(0)
+    norm = 0.4 + 0.3 * torch.rand(1, 512, generator=generator)
+    trained = (norm + 0.01 * torch.randn(1, 512, generator=generator)).clamp(0.41, 0.69)
+    trained = rounded(trained, "bfloat16")
+    verdict = audit_copy(norm, trained, of_original="float32", of_copy="bfloat16")
+    assert verdict.state is not State.MISPLACED
+    assert verdict.outside > 256
+    order = torch.randperm(512, generator=generator)
+    verdict = audit_copy(norm, rounded(norm[:, order], "bfloat16"), of_original="float32", of_copy="bfloat16")
+    assert (verdict.state, verdict.how) == (State.MISPLACED, "columns in another order")

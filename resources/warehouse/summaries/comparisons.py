@@ -15,14 +15,11 @@ from resources.warehouse.summaries.measures import (
     median,
     quantile,
 )
-from rotoscale.agreement_reading import percent
+from rotoscale.agreement_reading import UNEVEN, percent
 
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
-
-UNEVEN = 1.1
-"""The part that changed most is named where it changed more than this many times as much as the least changed one."""
 
 _MOVED = "relative_change"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from resources.warehouse.query import rows as ask
@@ -42,7 +42,9 @@ class Column:
     task: str
     metric: str
     higher_is_better: bool
-    n_samples: int
+    n_least: int
+    n_most: int
+    """Documents that a subject was scored on: edits often on the first ones alone."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +99,10 @@ def behaviour_summary(connection: duckdb.DuckDBPyConnection, model: str) -> Beha
 
 def _columns(scores: list[dict[str, Any]]) -> list[Column]:
     columns: dict[str, Column] = {}
+    for row in (row for row in scores if row["status"] == "ready"):
+        task, n = row["task"], row["n_samples"] or 0
+        known = columns.get(task) or Column(task, row["metric"], row["higher_is_better"] is not False, n, n)
+        columns[task] = replace(known, n_least=min(known.n_least, n), n_most=max(known.n_most, n))
     for row in scores:
-        if row["status"] == "ready":
-            columns.setdefault(
-                row["task"], Column(row["task"], row["metric"], row["higher_is_better"] is not False, row["n_samples"])
-            )
-    for row in scores:
-        columns.setdefault(row["task"], Column(row["task"], "failed", True, 0))
+        columns.setdefault(row["task"], Column(row["task"], "failed", True, 0, 0))
     return list(columns.values())
