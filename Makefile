@@ -76,7 +76,7 @@ test: style
 	@$(MAKE) --no-print-directory --jobs 2 types pytest
 
 pytest: setup-test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 15
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 test-slow: setup-test
 	$(BIN)/python -m pytest -m slow --durations 0 -rs
