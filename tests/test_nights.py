@@ -9,6 +9,7 @@ import pytest
 from benchmarks.night import Night
 
 
+@pytest.mark.long
 def test_a_short_night_is_killed_and_finished(tmp_path: Path, checkpoints: Path) -> None:
     summary = Night(tmp_path / "night", checkpoints, models=4, poison=1, tries=2).by_command()
     assert summary.problems == [], str(summary)

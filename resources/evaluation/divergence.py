@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from resources.evaluation.log_likelihood import batches_of_one_length, most_logits
-from resources.evaluation.subjects import encoded
+from resources.evaluation.side_by_side import side_by_side
+from resources.evaluation.subjects import encoded, is_small
 from rotoscale.errors import RotoscaleError
 
 if TYPE_CHECKING:
@@ -53,9 +54,17 @@ class Divergence:
 
 
 def predictions(
-    model: Any, tokenizer: Any, texts: Sequence[str], memory: float = MEMORY, positions: list[list[int]] | None = None
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[str],
+    memory: float = MEMORY,
+    positions: list[list[int]] | None = None,
+    threads: int = 1,
 ) -> Predictions:
-    """Next-token log-probabilities after evenly spread positions of each text, within `memory` bytes."""
+    """Next-token log-probabilities after evenly spread positions of each text, within `memory` bytes.
+
+    `threads` batches are computed side by side, if the model is small.
+    """
     import torch
 
     tokens = [encoded(tokenizer, text, LONGEST_PROMPT, torch.device("cpu"))[0].tolist() for text in texts]
@@ -63,12 +72,16 @@ def predictions(
     each = max(1, int(memory // (4 * vocabulary * max(1, len(texts)))))
     chosen = positions or [_spread(len(found), each) for found in tokens]
     result: list[torch.Tensor] = [torch.empty(0)] * len(texts)
-    for batch in batches_of_one_length(tokens, [len(found) for found in tokens], most_logits(model)):
+
+    def predict(batch: list[int]) -> None:
         ids = torch.tensor([tokens[i] for i in batch], device=model.device)
         with torch.inference_mode():
             logits = model(input_ids=ids, use_cache=False).logits
         for row, i in zip(logits, batch, strict=True):
             result[i] = row[chosen[i]].double().log_softmax(1).float().cpu()
+
+    batches = list(batches_of_one_length(tokens, [len(found) for found in tokens], most_logits(model)))
+    side_by_side(predict, batches, threads if is_small(model) else 1)
     return Predictions(tokens, chosen, result)
 
 

@@ -40,14 +40,15 @@ def divergence_rows(scorer: Scorer, base: Subject, post: Subject, documents: int
     missing = [name for name, row in rows.items() if row is None]
     if missing:
         first: dict[str, Predictions] = {}
+        threads = scorer.harness.threads if scorer.device == "cpu" else 1
         with loaded(base, scorer.device, scorer.tokenizer_folder) as (model, tokenizer):
             for name in missing:
-                first[name] = predictions(model, tokenizer, texts[name], MEMORY / len(missing))
+                first[name] = predictions(model, tokenizer, texts[name], MEMORY / len(missing), threads=threads)
         with loaded(post, scorer.device, scorer.tokenizer_folder) as (model, tokenizer):
             for name in missing:
                 positions = first[name].positions
                 try:
-                    second = predictions(model, tokenizer, texts[name], positions=positions)
+                    second = predictions(model, tokenizer, texts[name], positions=positions, threads=threads)
                     rows[name] = asdict(divergence(first.pop(name), second))
                 except (DivergenceError, IndexError):
                     continue

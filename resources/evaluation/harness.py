@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,9 @@ _SEEDS = {"random": 0, "numpy": 1234, "torch": 1234, "fewshot": 1234}
 
 _GENERIC_RESAMPLES = 100
 
+_ENCODED: Encoded = {}
+"""What was encoded in this process: models of a family mostly share a tokenizer, and each has a harness of its own."""
+
 
 class HarnessError(RotoscaleError):
     """A task that cannot be scored: unknown, without its data, out of memory, or broken."""
@@ -52,7 +55,7 @@ class Harness:
         self.include_path = include_path
         self.seed = seed
         self.threads = threads
-        self.encoded: Encoded = {}
+        self.encoded = _ENCODED
         self._loaded: dict[Task, Any] = {}
         self._identities: dict[Task, str] = {}
         self._failed: dict[str, str] = {}
@@ -236,6 +239,7 @@ class Harness:
         return built
 
     def _load(self, name: str) -> Any:
+        _compile_templates_once()
         with quiet():
             manager = self._own if self._is_local(name) else self._all
             if name not in manager.all_tasks:
@@ -273,6 +277,14 @@ class Harness:
             from lm_eval.tasks import TaskManager
 
             return TaskManager(include_path=self.include_path)
+
+
+@cache
+def _compile_templates_once() -> None:
+    """Keep lm-eval's compiled templates, which it makes anew for every document of every model."""
+    from lm_eval.utils import env
+
+    env.from_string = lru_cache(maxsize=256)(env.from_string)
 
 
 def _list_documents(leaf: Any) -> None:

@@ -31,8 +31,8 @@ def language_model(model: Any, tokenizer: Any, encoded: Encoded | None = None, t
     from lm_eval.models.huggingface import HFLM
 
     on_cpu = model.device.type == "cpu"
-    memory = {} if encoded is None else encoded
     name = _fingerprint(tokenizer)
+    memory = {} if encoded is None or not name else encoded
 
     class Silent(HFLM):
         def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
@@ -65,9 +65,9 @@ def language_model(model: Any, tokenizer: Any, encoded: Encoded | None = None, t
 
 
 def _fingerprint(tokenizer: Any) -> str:
-    """Equal for tokenizers that encode alike; of one that cannot be written out, its own."""
+    """Equal for tokenizers that encode alike; empty of one that cannot be written out."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    return hashlib.sha256(backend.to_str().encode()).hexdigest() if backend is not None else f"object {id(tokenizer)}"
+    return hashlib.sha256(backend.to_str().encode()).hexdigest() if backend is not None else ""
 
 
 def _batch_in_memory(model: Any) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from resources.evaluation.side_by_side import side_by_side
 from resources.evaluation.subjects import is_small
 from resources.machine import available_memory
 
@@ -46,12 +46,7 @@ def log_likelihoods(
         for index, result in zip(batch, results, strict=True):
             found[index] = result
 
-    if threads > 1 and is_small(model):
-        with ThreadPoolExecutor(threads, initializer=_one_thread) as pool:
-            list(pool.map(compute, batches))
-    else:
-        for batch in batches:
-            compute(batch)
+    side_by_side(compute, batches, threads if is_small(model) else 1)
     return found
 
 
@@ -98,9 +93,3 @@ def most_logits(model: Any) -> int:
     """How many positions' logits fit into a share of the free memory, with two copies in between."""
     per_position = int(model.config.get_text_config().vocab_size) * 4 * 3
     return max(1, int(_MEMORY_SHARE * available_memory() / per_position))
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)

@@ -29,14 +29,24 @@ EVERYTHING = tuple(model_assets())
 TASKS = "evaluation: {tasks: [no_such_task]}\n"
 
 
-@pytest.fixture
-def family(tmp_path: Path, checkpoints: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> Path:
     """A folder with checkpoints of its own, a family file over them, and everything of base and tuned materialized."""
+    folder = tmp_path_factory.mktemp("made")
     for name in ("base", "tuned", "unrelated"):
-        shutil.copytree(checkpoints / name, tmp_path / "models" / name)
-    write_family(tmp_path / "families", tmp_path / "models", "recipes: [interpolate]\n")
+        shutil.copytree(checkpoints / name, folder / "models" / name)
+    write_family(folder / "families", folder / "models", "recipes: [interpolate]\n")
     for model in ("base", "tuned"):
-        assert materialize(tmp_path / "data", tmp_path / "families", model, *EVERYTHING).success
+        assert materialize(folder / "data", folder / "families", model, *EVERYTHING).success
+    return folder
+
+
+@pytest.fixture
+def family(tmp_path: Path, made: Path) -> Path:
+    """A copy of it to be changed; that nothing is pending has its files hashed, as those of the original were."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    write_family(tmp_path / "families", tmp_path / "models", "recipes: [interpolate]\n")
+    assert [pending(space_of(tmp_path), model) for model in ("base", "tuned")] == [[], []]
     return tmp_path
 
 

@@ -156,6 +156,7 @@ def _runs(process: psutil.Process) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_ui_fills_everything_by_itself_and_leaves_no_process(tmp_path: Path, families: Path) -> None:
     data = tmp_path / "data"
     port, dashboard_port = free_ports(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,10 @@ def waiting(place: int, model: str, tries: int = 0, held: str = "") -> dict[str,
     return {**row, "held": ["checkpoints"] if held else [], "held_reason": held, "last_failure": "failed" * bool(tries)}
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    synthetic.write(tmp_path, [synthetic.Model("b", "f", "base", "b", "base")], synthetic.Shape(layers=1))
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("releases")
+    synthetic.write(folder, [synthetic.Model("b", "f", "base", "b", "base")], synthetic.Shape(layers=1))
     done = release("org/done", "taken", 4, state="results", model_id="done")
     done["results_at"] = done["found_at"] + datetime.timedelta(hours=3, minutes=30)
     rows = [
@@ -50,15 +52,22 @@ def data(tmp_path: Path) -> Path:
         release("org/new", "taken", 0.1, state="registered", model_id="new"),
         release(HOSTILE[0], "left", 2),
     ]
-    write(tmp_path, "releases", "f", rows)
-    write(tmp_path, "release_polls", "f", [poll("org/base", 1), poll("org/silent", 90, "answers 504")])
+    write(folder, "releases", "f", rows)
+    write(folder, "release_polls", "f", [poll("org/base", 1), poll("org/silent", 90, "answers 504")])
     queue = [
         waiting(0, "new"),
         waiting(1, HOSTILE[2]),
         waiting(2, "weak", 1),
         waiting(3, "poison", 3, "3 tries failed"),
     ]
-    write(tmp_path, "backlog", "all", queue)
+    write(folder, "backlog", "all", queue)
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path, made: Path) -> Path:
+    """A copy, which a test may change."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 

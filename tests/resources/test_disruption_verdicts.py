@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,9 @@ def verdict(seed: int, times: float, scatter: float = 0.1, collapsed: bool = Tru
     return CLAIMS["HC4"].judge(evidence).verdict
 
 
+@cache
 def words(times: float, **more: Any) -> Counter[str]:
+    """Verdicts by how often they are given; several tests ask for the same."""
     return Counter(verdict(seed, times, **more) for seed in range(SEEDS))
 
 

@@ -165,6 +165,21 @@ def test_limit_and_shots_reach_the_task(folder: Path, harness: Harness) -> None:
     assert harness.identity(Task("next_letter", limit=7)) != harness.identity(Task("next_letter"))
 
 
+def test_templates_and_tokens_are_made_once_for_all_models_of_a_process(folder: Path, harness: Harness) -> None:
+    from lm_eval.utils import apply_template, env
+
+    task = Task("next_letter", limit=5)
+    harness.score(*plainly_loaded(folder, "speaker"), task)
+    encoded = dict(harness.encoded)
+    compiled = env.from_string.cache_info().misses
+    another = Harness(folder / "tasks")
+    another.score(*plainly_loaded(folder, "fluent"), task)
+    assert encoded
+    assert another.encoded == encoded
+    assert env.from_string.cache_info().misses == compiled
+    assert [apply_template("{{a}}", {"a": value}) for value in "xy"] == ["x", "y"]
+
+
 # ------------------------------------------------------------------------------------------------------------ failures
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,23 @@ from tests.materialize import materialize
 from tests.tiny import write_family
 
 
-@pytest.fixture
-def space(tmp_path: Path, checkpoints: Path) -> Workspace:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> Path:
     """A family of which base and tuned were materialized, edits too."""
-    families = write_family(tmp_path / "families", checkpoints, "recipes: [interpolate]\n")
+    folder = tmp_path_factory.mktemp("made")
+    families = write_family(folder / "families", checkpoints, "recipes: [interpolate]\n")
     for model in ("base", "tuned"):
-        assert materialize(tmp_path / "data", families, model, *model_assets()).success
-    return WorkspaceResource(data=str(tmp_path / "data"), families=str(families)).open()
+        assert materialize(folder / "data", families, model, *model_assets()).success
+    return folder
+
+
+@pytest.fixture
+def space(tmp_path: Path, made: Path) -> Workspace:
+    """A copy of it, to forget models of."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    space = WorkspaceResource(data=str(tmp_path / "data"), families=str(tmp_path / "families")).open()
+    assert pending(space, "tuned") == []
+    return space
 
 
 def test_everything_of_a_forgotten_model_goes_and_the_rest_stays(space: Workspace, tmp_path: Path) -> None:

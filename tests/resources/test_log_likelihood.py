@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from resources.evaluation import language_model as making
 from resources.evaluation.language_model import language_model
 from resources.evaluation.log_likelihood import log_likelihoods
+from resources.evaluation.side_by_side import side_by_side
 from tests.speakers import make_speakers
 
 
@@ -60,3 +63,26 @@ def test_texts_are_encoded_once_for_models_of_one_tokenizer(model: AutoModelForC
     first = language_model(model, tokenizer, memory)._encode_pair("a b", " c")
     assert language_model(model, again, memory)._encode_pair("a b", " c") is first
     assert len(memory) == 1
+
+
+def test_what_another_tokenizer_might_encode_otherwise_is_not_kept(
+    model: AutoModelForCausalLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model.name_or_path)
+    assert making._fingerprint(tokenizer)
+    assert not making._fingerprint(object())  # nothing to tell it by
+    monkeypatch.setattr(making, "_fingerprint", lambda _: "")
+    memory: dict = {}
+    assert language_model(model, tokenizer, memory)._encode_pair("a b", " c")
+    assert not memory
+
+
+def test_pieces_done_side_by_side_keep_their_order_and_compute_in_one_thread() -> None:
+    def computed(item: int) -> tuple[int, int]:
+        time.sleep(0.02 / (1 + item))  # later ones end first
+        return item, torch.get_num_threads()
+
+    assert side_by_side(computed, range(8), threads=4) == [(item, 1) for item in range(8)]
+    assert [item for item, _ in side_by_side(computed, range(8), threads=1)] == list(range(8))
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(lambda item: 1 // item, [1, 0], threads=2)
