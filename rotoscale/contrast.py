@@ -207,7 +207,7 @@ def _weights(n: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.float
     yield from (_drawn_weights(generator, n, min(rows, resamples - i)) for i in range(0, resamples, rows))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)  # a family's tasks have few numbers of documents, each with two numbers of resamples
 def _remembered_weights(n: int, resamples: int, seed: int) -> npt.NDArray[np.uint16]:
     generator, rows = np.random.default_rng(seed), max(1, _WEIGHTS_AT_A_TIME // n)
     chunks = [_drawn_weights(generator, n, min(rows, resamples - i)) for i in range(0, resamples, rows)]

@@ -126,12 +126,8 @@ class Builder:
 
     def threads(self) -> AbstractContextManager[Any]:
         """One BLAS thread for small matrices: a second one mostly waits, which on a shared machine costs the most."""
-        return arithmetic_threads(1 if self.is_small() else None)
-
-    def is_small(self) -> bool:
-        """Whether no matrix has work for two BLAS threads."""
         shapes = [self.post.shape(key) for key in self.common]
-        return max(m * n * min(m, n) for m, n in shapes) < _WORTH_THREADS
+        return arithmetic_threads(1 if max(m * n * min(m, n) for m, n in shapes) < _WORTH_THREADS else None)
 
     def scope(self, plan: EditPlan) -> list[MatrixKey]:
         """The matrices that a plan edits.

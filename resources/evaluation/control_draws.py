@@ -8,23 +8,21 @@ Two controls, each drawn anew every time and disrupted as the edit is (docs/meth
 The mirror's noise is as large, matrix by matrix, as makes its damage to the weights that of the edits.
 
 One model is loaded at a time, its matrices replaced in place and put back, and log-likelihoods of fixed answers are
-taken. One decomposition of a draw serves every recipe; small matrices are worked on side by side. A finished draw is
-stored, so that a killed run resumes.
+taken. One decomposition of a draw serves every recipe. A finished draw is stored, so that a killed run resumes.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from resources import progress
 from resources.evaluation.drawn_controls import MIRROR, NOISE, ControlDraws, Documents, Draw
 from resources.evaluation.harness import HarnessError
 from resources.evaluation.judge import Judge
 from resources.evaluation.loaded_matrices import LoadedMatrices, NotInPlace
-from resources.evaluation.side_by_side import side_by_side
 from resources.evaluation.subjects import NotFinite, Subject, loaded, model_dtype
 from resources.evaluation.texts import Text
 from rotoscale import versions
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
     from resources.evaluation.assembling import Evaluation
     from rotoscale.decomposition import Decomposition
     from rotoscale.pair import MatrixPair
-
-Result = TypeVar("Result")
 
 DOCUMENTS = 24
 """Documents of each task, unless the setting says otherwise."""
@@ -70,11 +66,9 @@ class _Making:
         if not self.plans:
             self.result.reason = "no disruptive edit is made of this model"
             return
-        builder = self.shelf.builder
-        self.threads = self.scorer.harness.threads if builder.is_small() and self.scorer.device == "cpu" else 1
-        self.base: Checkpoint = builder.base
-        self.post: Checkpoint = builder.post
-        self.keys = [key for key in builder.common if any(plan.chosen(key) for plan in self.plans)]
+        self.base: Checkpoint = self.shelf.builder.base
+        self.post: Checkpoint = self.shelf.builder.post
+        self.keys = [key for key in self.shelf.builder.common if any(plan.chosen(key) for plan in self.plans)]
         self.draws = self._number(draws)
         self.texts = self._texts(documents) if self.draws else {}
         if self.draws:
@@ -151,7 +145,7 @@ class _Making:
             return {"start": own, "disrupted": {}}
         if control == MIRROR and number is not None and not self.scales:
             self.scales = self._matched_scales()
-        pairs = self._by_matrix(lambda key: self._pair(key, "edit" if number is None else control, number or 0))
+        pairs = {key: self._pair(key, "edit" if number is None else control, number or 0) for key in self.keys}
         starts: dict[frozenset[MatrixKey], dict[str, list[float]]] = {}  # by scope, mostly a single one
         disrupted = {}
         for plan in self.plans:
@@ -164,9 +158,6 @@ class _Making:
                 found = {"values": judge.scores(), "weight_error": error, "start": starts.get(scope)}
             disrupted[plan.label] = found
         return {"start": own, "disrupted": disrupted}
-
-    def _by_matrix(self, function: Callable[[MatrixKey], Result]) -> dict[MatrixKey, Result]:
-        return dict(zip(self.keys, side_by_side(function, self.keys, self.threads), strict=True))
 
     def _pair(self, key: MatrixKey, control: str, number: int) -> MatrixPair:
         """First the matrix whose vectors are put in, then the one they are put into, each with its factors.
@@ -202,7 +193,7 @@ class _Making:
         stored = self.scorer.store.find(*key)
         if isinstance(stored, dict) and set(stored) == {str(k) for k in self.keys}:
             return {k: float(stored[str(k)]) for k in self.keys}
-        scales = self._by_matrix(self._matched_scale)
+        scales = {matrix: self._matched_scale(matrix) for matrix in self.keys}
         self.scorer.store.keep({str(k): scale for k, scale in scales.items()}, *key)
         return scales
 
@@ -240,17 +231,17 @@ class _Making:
         """The matrices in a plan's scope, rounded as they would be stored, and their distance from the second ones."""
         from resources.checkpoints.tensors import torch_dtype
 
-        dtypes = {key: torch_dtype(self.post.structure.parts[key].entry) for key in pairs}
-
-        def disrupt(key: MatrixKey) -> tuple[torch.Tensor, float, float]:
-            new = plan.definition.apply(pairs[key], **dict(plan.parameters)).cpu().to(dtypes[key]).float()
-            before = pairs[key].given[1].double()
-            return new, float((new.double() - before).square().sum()), float(before.square().sum())
-
-        chosen = [key for key in pairs if plan.chosen(key)]
-        found = dict(zip(chosen, side_by_side(disrupt, chosen, self.threads), strict=True))
-        difference, reference = sum(found[key][1] for key in chosen), sum(found[key][2] for key in chosen)
-        return {key: found[key][0] for key in chosen}, (difference / reference) ** 0.5 if reference else 0.0
+        found: dict[MatrixKey, torch.Tensor] = {}
+        difference = reference = 0.0
+        for key, pair in pairs.items():
+            if not plan.chosen(key):
+                continue
+            new = plan.definition.apply(pair, **dict(plan.parameters)).cpu()
+            found[key] = new.to(torch_dtype(self.post.structure.parts[key].entry)).float()
+            before = pair.given[1].double()
+            difference += float((found[key].double() - before).square().sum())
+            reference += float(before.square().sum())
+        return found, (difference / reference) ** 0.5 if reference else 0.0
 
     def _key(self, control: str, number: int | None) -> tuple[Any, ...]:
         settings = self.space.settings

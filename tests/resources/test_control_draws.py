@@ -108,21 +108,6 @@ def test_a_mirror_control_is_the_post_model_with_the_vectors_of_its_noisy_self(s
     assert not torch.allclose(first, second)
 
 
-def test_threads_change_nothing(space: Workspace) -> None:
-    made, alone = making._Making(evaluation(space), 1, 5), making._Making(evaluation(space), 1, 5)
-    made.threads, alone.threads = 3, 1
-    of_three, of_one = (m._by_matrix(lambda key, m=m: m._pair(key, NOISE, 0)) for m in (made, alone))
-    for plan in made.plans:
-        (first, error), (second, same) = made._disrupted(plan, of_three), alone._disrupted(plan, of_one)
-        assert list(first) == list(second)
-        assert all(torch.equal(first[key], second[key]) for key in first)
-        assert error == same
-    texts = ["a b c d e f", "x y z", "m n o p q r s t", "b c"]
-    with loaded(made.evaluation.base, "cpu") as (model, tokenizer):
-        few, many = (predictions(model, tokenizer, texts, threads=threads) for threads in (1, 3))
-    assert all(map(torch.equal, few.log_probabilities, many.log_probabilities))
-
-
 def test_the_damage_of_the_mirror_is_that_of_the_edits(drawn: ControlDraws) -> None:
     for label, edit in drawn.edits.items():
         errors = [draw.weight_error for draw in drawn.draws[label, MIRROR]]
@@ -235,6 +220,13 @@ def test_divergence_is_the_mean_of_token_divergences(space: Workspace) -> None:
     assert [positions[-1] for positions in few.positions] == [len(tokens) - 1 for tokens in few.tokens]
     with pytest.raises(DivergenceError, match="one tokenizer"):
         divergence(found[0], few)
+
+
+def test_threads_change_nothing(space: Workspace) -> None:
+    texts = ["a b c d e f", "x y z", "m n o p q r s t", "b c"]
+    with loaded(evaluation(space).base, "cpu") as (model, tokenizer):
+        alone, beside = (predictions(model, tokenizer, texts, threads=threads) for threads in (1, 3))
+    assert all(map(torch.equal, alone.log_probabilities, beside.log_probabilities))
 
 
 def test_rows_of_divergence_are_stored(space: Workspace) -> None:
