@@ -144,7 +144,7 @@ def table(
 def as_wide_as(words: pd.Series) -> int:
     """Pixels of a column in which the longest of its words is not cut, within reason."""
     longest = max((len(word) for word in words if isinstance(word, str)), default=0)
-    return min(max(24 + 8 * longest, 75), 320)
+    return min(max(20 + 7 * longest, 75), 320)
 
 
 def _styled(

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from dashboard.quantities import QUANTITIES
 from resources.addresses import address
 from resources.settings import load_settings
-from rotoscale import agreement_reading as reading
+from resources.warehouse import summaries
 
 DECAY = "A uniform alpha below 1 is also what plain weight decay leaves."
 
@@ -109,7 +109,7 @@ def number(value: Any, digits: int = 3) -> str:
 
 def percent(share: Any) -> str:
     """A share as the stored sentences write it: `12.3 %`, `0.0123 %`; a dash when there is none."""
-    return "–" if number(share) in ("–", "∞", "−∞") else reading.percent(float(share))
+    return "–" if number(share) in ("–", "∞", "−∞") else summaries.percent(float(share))
 
 
 SMALLEST_P = 1e-299

@@ -121,7 +121,7 @@ def test_a_cell_of_the_claims_opens_its_verdict(page: Any, serve: Serve, small: 
 
 def test_from_family_to_matrix_to_edit(page: Any, serve: Serve, small: Path) -> None:
     address = serve(small)
-    page.goto(f"{address}/families")
+    page.goto(f"{address}/families?sort=registry")
     drawn(page)
     no_scrolling_sideways(page)
     keep(page, "families")

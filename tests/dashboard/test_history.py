@@ -71,7 +71,7 @@ def cell(layer: int, row: int) -> Act:
 
 CHOICES: dict[str, list[Act]] = {
     "claims": [box("Model or family", "demo-math"), box("One claim", "HC3"), box("Verdicts", "refuted")],
-    "families": [box("Sort by", "Relative change"), toggle("Relative depth"), box("Methods", "math")],
+    "families": [box("Sort by", "Registry order"), toggle("Relative depth"), box("Methods", "math")],
     "scale": [
         box("Family", "other"), box("Model", "other-math"), box("Layer", "2"), box("Matrix", "gate"),
         button("Unexplained by α"), cell(0, 1), toggle("Numerical floor"), box("Set off", "up"),

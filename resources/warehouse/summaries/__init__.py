@@ -16,6 +16,7 @@ from resources.warehouse.summaries.comparisons import (
 from resources.warehouse.summaries.edits import edit_verdicts
 from resources.warehouse.summaries.measures import PRINCIPAL, in_order
 from resources.warehouse.summaries.pair import PairSummary, summarize
+from rotoscale.agreement_reading import percent
 from rotoscale.claims.sentences import EDITS_PAGE, PAIR_PAGE
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "edit_verdicts",
     "in_order",
     "overall",
+    "percent",
     "sentences",
     "sentences_on",
     "summarize",
