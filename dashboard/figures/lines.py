@@ -78,7 +78,7 @@ def multiples(
             }
         )  # fmt: skip
         shown.add(line)
-    legend_lines = -(-len(shown) // 5)
+    legend_lines = -(-len(shown) // 4)  # as many names as fit beside each other on paper
     height = 80 + tile_height * len(rows) + 20 * legend_lines
     framed(chart, height, **_rows([text.label(name, 24) for name in rows], y_title), hovermode="closest")
     chart.arrange(
