@@ -51,7 +51,8 @@ def multiples(
     matrices = in_order(data["matrix"].unique().tolist())
     rows = data[row].unique().tolist() if row else [""]
     span = max(1.0, float(data[x].max()))
-    offset = {matrix: round(number * span * 1.12, 3) for number, matrix in enumerate(matrices)}
+    gap = max(0.12 * span, 1.0)  # the last number of a tile and the first of the next stay apart
+    offset = {matrix: round(number * (span + gap), 3) for number, matrix in enumerate(matrices)}
     points = pd.DataFrame(
         {
             "row": data[row] if row else "", "line": data[series], "matrix": data["matrix"],

@@ -180,4 +180,6 @@ def test_nothing_is_cut_on_a4(browser: Any, small: Path, tmp_path: Path, name: s
     widths = page.evaluate("Array.from(document.querySelectorAll('.main-svg')).map(svg => svg.clientWidth)")
     assert widths
     assert max(widths) <= 703
+    kept = "Array.from(document.querySelectorAll('table.short')).map(table => getComputedStyle(table).breakInside)"
+    assert set(page.evaluate(kept)) == {"avoid"}
     page.close()
