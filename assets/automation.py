@@ -162,15 +162,30 @@ def automation_sensors() -> list[dg.AutomationConditionSensorDefinition]:
     """What fills the models, which may be left to the nights, and what goes on from there, which never is."""
     models = dg.AssetSelection.assets(*model_assets())
     return [
-        _sensor("fill_out_of_date", models, running=load_settings().fill == "always"),
-        _sensor("publish_what_is_new", dg.AssetSelection.all() - models, running=True),
+        _sensor(
+            "fill_out_of_date",
+            models,
+            "Makes what is missing or out of date of every model of an automatic family, by the same rule as "
+            "`rotoscale run`. Off where `ROTOSCALE_FILL` leaves it to the nights.",
+            running=load_settings().fill == "always",
+        ),
+        _sensor(
+            "publish_what_is_new",
+            dg.AssetSelection.all() - models,
+            "Makes verdicts, sentences and what else is about several models, and publishes all finished tables as "
+            "the next DuckDB file.",
+            running=True,
+        ),
     ]
 
 
-def _sensor(name: str, target: dg.AssetSelection, *, running: bool) -> dg.AutomationConditionSensorDefinition:
+def _sensor(
+    name: str, target: dg.AssetSelection, text: str, *, running: bool
+) -> dg.AutomationConditionSensorDefinition:
     return dg.AutomationConditionSensorDefinition(
         name,
         target=target,
+        description=text,
         default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
         minimum_interval_seconds=30,
         use_user_code_server=True,

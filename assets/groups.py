@@ -57,6 +57,7 @@ class Asset:
     upstream: what it depends on in the rows of other assets beyond the weights they were made from.
     intact: whether what it left outside the tables (folders of edits) is still there.
     structural: whether a mere comparison of weights includes it.
+    page: the dashboard's page that shows its rows, as it stands in the address.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Asset:
     upstream: Callable[[Workspace, ModelEntry], Any] = nothing_else
     intact: Callable[[Workspace, ModelEntry], bool] = lambda space, entry: True
     structural: bool = False
+    page: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class SharedAsset:
 
     subjects: what there should be rows for now, such as families or pairs, by the keys that they are stored under.
     inputs: what the rows of one subject are made from, as plain values.
+    page: the dashboard's page that shows its rows, as it stands in the address.
     """
 
     name: str
@@ -86,6 +89,7 @@ class SharedAsset:
     after: tuple[str, ...]
     subjects: Callable[[Workspace], Mapping[str, Any]]
     inputs: Callable[[Workspace, Any], Any]
+    page: str = ""
 
 
 def named(keys: Callable[[Workspace], Iterable[str]]) -> Callable[[Workspace], Mapping[str, str]]:

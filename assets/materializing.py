@@ -67,7 +67,7 @@ def spec(name: str, group: str, text: str, *kinds: str) -> dg.AssetSpec:
         partitions_def=models,
         automation_condition=fill_out_of_date(),
         description=described(name, text),
-        metadata=column_schemas(name),
+        metadata=column_schemas(name) | dashboard_page(asset.page),
         owners=OWNERS,
         tags={"rotoscale/scope": "model", "rotoscale/work": runs},
     )
@@ -75,8 +75,9 @@ def spec(name: str, group: str, text: str, *kinds: str) -> dg.AssetSpec:
 
 def described(name: str, text: str) -> str:
     """What an asset is for, then each table that it fills."""
+    of = "model" if name in model_assets() else "subject (a family, a pair)"
     filled = [f"- `{table}`: {contract()[table].text}" for table in tables_of(name)]
-    return "\n".join([text, "", "Fills, one Parquet file for each key:", "", *filled])
+    return "\n".join([text, "", f"Fills, one Parquet file for each {of}:", "", *filled])
 
 
 def column_schemas(name: str) -> dict[str, dg.TableSchema]:
@@ -108,7 +109,10 @@ def settings_specs() -> list[dg.AssetSpec]:
             name,
             group_name=SETTINGS_GROUP,
             partitions_def=models,
-            description="Observed by the sensor of registered models; a new version makes what depends on it stale.",
+            description="Lies outside Dagster (family file, environment, files on disk) and decides whether the rows "
+            f"of {', '.join(f'`{asset}`' for asset, of in model_assets().items() if of.settings_from == name)} hold. "
+            "The sensor of registered models observes it; a new version makes what depends on it stale.",
+            owners=OWNERS,
         )
         for name in names
     ]
@@ -193,8 +197,12 @@ class Materialization:
     ) -> dg.MaterializeResult:
         """What Dagster is told of one asset; its data version is what the rows were made from."""
         version = self.fingerprints[asset] if complete else f"incomplete-{self.context.run_id}"
+        link = dashboard_page(model_assets()[asset].page, self.model, name="dashboard")
         return dg.MaterializeResult(
-            asset_key=asset, metadata=dict(metadata), check_results=list(checks), data_version=dg.DataVersion(version)
+            asset_key=asset,
+            metadata={**metadata, **link},
+            check_results=list(checks),
+            data_version=dg.DataVersion(version),
         )
 
     def figure(self, name: str, draw: Callable[[], dg.MetadataValue]) -> dict[str, dg.MetadataValue]:
@@ -237,6 +245,13 @@ def model_of_run(context: dg.AssetExecutionContext, workspace: WorkspaceResource
         raise failure(error) from error
 
 
-def dashboard_link(page: str, model_id: str) -> dg.MetadataValue:
-    """Where the dashboard shows this model: at the address at which it was started last."""
-    return dg.MetadataValue.url(f"{address(load_settings().data, 'dashboard')}/{page}?model={quote(model_id, safe='')}")
+def dashboard_page(page: str, model: str = "", name: str = "dashboard_page") -> dict[str, dg.MetadataValue]:
+    """Where the dashboard shows a page, of one model if it is named; nothing without a page.
+
+    An address that is stored with a materialization stays what it was in that run. So every asset has its page in its
+    definition as well, which is read anew with the code: there it is the address at which the dashboard started last.
+    """
+    if not page:
+        return {}
+    of_model = f"?model={quote(model, safe='')}" if model else ""
+    return {name: dg.MetadataValue.url(f"{address(load_settings().data, 'dashboard')}/{page}{of_model}")}

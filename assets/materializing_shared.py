@@ -13,7 +13,7 @@ import dagster as dg
 from assets.automation import fill_pending_keys
 from assets.freshness import obsolete_keys, pending_keys, shared_fingerprint
 from assets.groups import SharedAsset, model_assets, shared_assets, tables_of
-from assets.materializing import OWNERS, WorkspaceResource, column_schemas, described
+from assets.materializing import OWNERS, WorkspaceResource, column_schemas, dashboard_page, described
 from assets.trying import failure
 from resources import progress
 from resources.workspace import Workspace, fingerprint
@@ -41,7 +41,7 @@ def shared_spec(name: str, group: str, text: str, *kinds: str) -> dg.AssetSpec:
         code_version=asset.version,
         automation_condition=fill_pending_keys(),
         description=described(name, text),
-        metadata=column_schemas(name),
+        metadata=column_schemas(name) | dashboard_page(asset.page),
         owners=OWNERS,
         tags={"rotoscale/scope": "several-models"},
     )

@@ -25,7 +25,8 @@ _PARTITION = "dagster/partition"
 models_job = dg.define_asset_job(
     "backfill_models",
     selection=dg.AssetSelection.assets(*model_assets()),
-    description="Everything of one model, or what of it is out of date.",
+    description="Everything of one model, or what of it is out of date. The schedule `nightly_backfill` starts it, a "
+    "run for each model whose turn it is; by hand, `everything_for_one_model` is the same.",
 )
 
 

@@ -43,8 +43,8 @@ def short(console: Console, rows: PairRows) -> None:
                 ]
                 for kind, group in _by_type(rows.matrices).items()
             ],
-            caption="change: |post - base| / |base| of the n matrices; else medians over layers; together, apart: in "
-            "how many of them (tau of noise is 0; alpha, and NF / noise of mere noise, are 1).",
+            caption="change: |post - base| / |base| of the n matrices, else medians over layers; alpha: 1 is unscaled; "
+            "tau: 0 is noise; together, apart: in how many of the n" + ("; NF/noise: 1 is noise." if with_nf else "."),
             numbers=["of all, %"],
         ),
     )

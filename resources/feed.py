@@ -6,7 +6,6 @@ One item for each model and what its comparison was made from: results that are 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree
 
+from resources.addresses import address
 from resources.atomic import write_text
 from resources.warehouse import read
 
@@ -42,17 +42,16 @@ class Item:
         """What a reader lists."""
         return f"{self.model} against {self.base}"
 
-    @property
-    def address(self) -> str:
+    def address(self, dashboard: str) -> str:
         """Where the dashboard shows the model."""
-        return f"{_dashboard()}/rotation?model={quote(self.model, safe='')}"
+        return f"{dashboard}/rotation?model={quote(self.model, safe='')}"
 
 
 def write_feeds(published: Path) -> None:
     """Write both feeds beside the published files."""
-    items = newest(published)
-    write_text(published / JSON_FEED, _json_feed(items))
-    write_text(published / RSS, _rss(items))
+    items, dashboard = newest(published), address(published.parent, "dashboard")
+    write_text(published / JSON_FEED, _json_feed(items, dashboard))
+    write_text(published / RSS, _rss(items, dashboard))
 
 
 def newest(published: Path, limit: int = ITEMS) -> list[Item]:
@@ -83,11 +82,11 @@ def newest(published: Path, limit: int = ITEMS) -> list[Item]:
     ]
 
 
-def _json_feed(items: Sequence[Item]) -> str:
+def _json_feed(items: Sequence[Item], dashboard: str) -> str:
     listed = [
         {
             "id": item.identity,
-            "url": item.address,
+            "url": item.address(dashboard),
             "title": item.title,
             "content_text": "\n".join(item.sentences) or "Compared; the sentences on it are not made yet.",
             "date_published": item.day.isoformat(),
@@ -99,21 +98,21 @@ def _json_feed(items: Sequence[Item]) -> str:
         "version": "https://jsonfeed.org/version/1.1",
         "title": TITLE,
         "description": _TEXT,
-        "home_page_url": _dashboard(),
+        "home_page_url": dashboard,
         "items": listed,
     }
     return json.dumps(feed, indent=1)
 
 
-def _rss(items: Sequence[Item]) -> str:
+def _rss(items: Sequence[Item], dashboard: str) -> str:
     rss = ElementTree.Element("rss", version="2.0")
     channel = ElementTree.SubElement(rss, "channel")
-    for name, value in (("title", TITLE), ("link", _dashboard()), ("description", _TEXT)):
+    for name, value in (("title", TITLE), ("link", dashboard), ("description", _TEXT)):
         ElementTree.SubElement(channel, name).text = value
     for item in items:
         entry = ElementTree.SubElement(channel, "item")
         ElementTree.SubElement(entry, "title").text = _characters(item.title)
-        ElementTree.SubElement(entry, "link").text = item.address
+        ElementTree.SubElement(entry, "link").text = item.address(dashboard)
         ElementTree.SubElement(entry, "guid", isPermaLink="false").text = item.identity
         ElementTree.SubElement(entry, "pubDate").text = format_datetime(item.day)
         ElementTree.SubElement(entry, "description").text = _characters("\n".join(item.sentences))
@@ -126,7 +125,3 @@ def _rss(items: Sequence[Item]) -> str:
 def _characters(text: str) -> str:
     """Text without the control characters that XML cannot hold."""
     return "".join(character for character in text if character in "\n\t" or character >= " ")
-
-
-def _dashboard() -> str:
-    return os.environ.get("ROTOSCALE_DASHBOARD_URL", "http://127.0.0.1:8501").rstrip("/")

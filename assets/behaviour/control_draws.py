@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from assets.behaviour import scalars
-from assets.materializing import WorkspaceResource, dashboard_link, materializing, spec
+from assets.materializing import WorkspaceResource, materializing, spec
 from resources import workers
 from resources.workspace import Workspace
 
@@ -40,7 +40,6 @@ def control_draws(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
             "table": _test_table(tests),
             **({"notes": "; ".join(notes)} if notes else {}),
             "rows": run.table_path("control_tests"),
-            "dashboard": dashboard_link("edits", run.model),
         },
     )
 

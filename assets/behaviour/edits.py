@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from assets.behaviour import scalars
-from assets.materializing import WorkspaceResource, dashboard_link, materializing, spec
+from assets.materializing import WorkspaceResource, materializing, spec
 from resources import workers
 from resources.workspace import Workspace
 
@@ -47,7 +47,6 @@ def edited_checkpoints(
             "bytes_on_disk": sum(row.get("bytes") or 0 for row in rows if row["path"]),
             "edits": _edit_table(rows),
             "rows": run.table_path("edited_checkpoints"),
-            "dashboard": dashboard_link("edits", run.model),
         },
         complete=complete,
     )

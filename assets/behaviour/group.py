@@ -71,6 +71,7 @@ GROUP = Group(
             settings=_recipes,
             settings_from="wanted_edits",
             intact=_edits_on_disk,
+            page="edits",
         ),
         Asset(
             "control_draws",
@@ -79,6 +80,7 @@ GROUP = Group(
             reads=its_base,
             settings=_controls,
             settings_from="control_settings",
+            page="edits",
         ),
         Asset(
             "evaluation_scores",
@@ -88,6 +90,7 @@ GROUP = Group(
             settings=_scoring,
             settings_from="evaluation_tasks",
             upstream=_what_is_scored,
+            page="edits",
         ),
     ),
     tables=TABLES,

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from assets.behaviour import scalars
-from assets.materializing import WorkspaceResource, dashboard_link, materializing, spec
+from assets.materializing import WorkspaceResource, materializing, spec
 from resources import workers
 from resources.evaluation.assembling import Evaluated
 from resources.workspace import Workspace
@@ -52,7 +52,6 @@ def evaluation_scores(
             "scores": _score_table(scores),
             "contrasts": len(found.tables["evaluation_contrasts"]),
             "rows": run.table_path("evaluation_scores"),
-            "dashboard": dashboard_link("edits", run.model),
             **({"first_failure": failed[0]["status_reason"]} if failed else {}),
             **({"without_probes": found.probe_errors} if found.probe_errors else {}),
         },

@@ -5,7 +5,7 @@ import dagster as dg
 from assets.circuits import plots
 from assets.circuits.work import UNRELATED, Tables, head_model, metadata, nothing, or_reason, settings_of
 from assets.groups import tables_of
-from assets.materializing import WorkspaceResource, dashboard_link, materializing, spec
+from assets.materializing import WorkspaceResource, materializing, spec
 from assets.structure.plots import image
 from resources.workspace import Workspace
 
@@ -42,7 +42,6 @@ def circuits(context: dg.AssetExecutionContext, workspace: WorkspaceResource) ->
             ),
             **({"groups": plots.group_table(rows)} if rows["circuit_screens"] else {}),
             **({"heads": image(plots.head_grid(heads))} if heads else {}),
-            "dashboard": dashboard_link("circuits", run.model),
             "rows": run.table_path("circuit_heads"),
         },
     )

@@ -8,7 +8,7 @@ import dagster as dg
 from assets.circuits import plots
 from assets.circuits.work import Tables, circuit_of, head_model, metadata, nothing, or_reason, settings_of
 from assets.groups import its_base, tables_of
-from assets.materializing import WorkspaceResource, dashboard_link, materializing, spec
+from assets.materializing import WorkspaceResource, materializing, spec
 from assets.structure.plots import image
 from resources.workspace import Workspace
 
@@ -38,7 +38,6 @@ def circuit_faithfulness(context: dg.AssetExecutionContext, workspace: Workspace
             **metadata(rows, reason, tables_of(NAME)),
             **_numbers(rows[NAME], run.base),
             **({"curves": image(plots.curves(curves))} if curves else {}),
-            "dashboard": dashboard_link("circuits", run.model),
             "rows": run.table_path(NAME),
         },
     )

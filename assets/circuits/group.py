@@ -24,7 +24,14 @@ def _size(space: Workspace, entry: ModelEntry) -> Any:
 GROUP = Group(
     "circuits",
     assets=(
-        Asset("circuits", versions.CIRCUIT, after=("checkpoints",), settings=_size, settings_from="circuit_settings"),
+        Asset(
+            "circuits",
+            versions.CIRCUIT,
+            after=("checkpoints",),
+            settings=_size,
+            settings_from="circuit_settings",
+            page="circuits",
+        ),
         *(
             Asset(
                 name,
@@ -33,6 +40,7 @@ GROUP = Group(
                 reads=its_base,
                 settings=_size,
                 settings_from="circuit_settings",
+                page="circuits",
             )
             for name in FOLLOWING
         ),

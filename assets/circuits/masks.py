@@ -8,7 +8,7 @@ from assets.circuits import plots
 from assets.circuits.work import UNRELATED, Tables, circuit_of, head_model, metadata, nothing, or_reason, settings_of
 from assets.freshness import is_current
 from assets.groups import its_base, model_assets, tables_of
-from assets.materializing import WorkspaceResource, dashboard_link, materializing, spec
+from assets.materializing import WorkspaceResource, materializing, spec
 from resources.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ def component_masks(context: dg.AssetExecutionContext, workspace: WorkspaceResou
         {
             **metadata(rows, reason, tables_of(NAME)),
             **({"masks": plots.mask_table(rows[NAME])} if rows[NAME] else {}),
-            "dashboard": dashboard_link("circuits", run.model),
             "rows": run.table_path(NAME),
         },
     )

@@ -5,7 +5,7 @@ import dagster as dg
 from assets.circuits import plots
 from assets.circuits.work import ITSELF, UNRELATED, Tables, circuit_of, head_model, metadata, nothing, or_reason
 from assets.groups import its_base, tables_of
-from assets.materializing import WorkspaceResource, dashboard_link, materializing, spec
+from assets.materializing import WorkspaceResource, materializing, spec
 from resources.workspace import Workspace
 
 NAME = "cross_model_patching"
@@ -32,7 +32,6 @@ def cross_model_patching(context: dg.AssetExecutionContext, workspace: Workspace
         {
             **metadata(rows, reason, tables_of(NAME)),
             **({"exchanged": plots.exchange_table(rows[NAME])} if rows[NAME] else {}),
-            "dashboard": dashboard_link("circuits", run.model),
             "rows": run.table_path(NAME),
         },
     )

@@ -30,7 +30,9 @@ def _inputs_of_sentences(space: Workspace, key: str) -> Any:
 GROUP = Group(
     "claims",
     shared=(
-        SharedAsset("claims", versions.CLAIMS, after=READ, subjects=named(evidence.keys), inputs=_inputs),
+        SharedAsset(
+            "claims", versions.CLAIMS, after=READ, subjects=named(evidence.keys), inputs=_inputs, page="claims"
+        ),
         # What verdicts are made from, so that both are out of date together; the sentences read the rows of `claims`.
         SharedAsset(
             "findings",
@@ -38,6 +40,7 @@ GROUP = Group(
             after=("claims", "rotation_statistics", "tensor_changes", "evaluation_scores", "lineage"),
             subjects=named(evidence.keys_of_sentences),
             inputs=_inputs_of_sentences,
+            page="claims",
         ),
     ),
     tables=TABLES,

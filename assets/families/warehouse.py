@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.automation import publish_what_is_new
 from assets.groups import model_assets, shared_assets
-from assets.materializing import WorkspaceResource
+from assets.materializing import OWNERS, WorkspaceResource, dashboard_page
 from assets.publishing import publish
 from assets.trying import failure
 from rotoscale.errors import RotoscaleError
@@ -13,6 +13,9 @@ from rotoscale.errors import RotoscaleError
 @dg.asset(
     group_name="families",
     kinds={"duckdb"},
+    owners=OWNERS,
+    tags={"rotoscale/scope": "all"},
+    metadata=dashboard_page("claims"),
     deps=[
         *(dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping()) for name in model_assets()),
         *shared_assets(),
@@ -22,7 +25,11 @@ from rotoscale.errors import RotoscaleError
     pool="warehouse",
 )
 def warehouse(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:
-    """All tables published together as one read-only DuckDB file under a new name."""
+    """All finished tables together as one read-only DuckDB file under a new name, which `current` then points to.
+
+    Dashboard, reports, command line and notebooks read it, as long as they like: the next publication is another file.
+    Its tables `table_texts` and `column_texts` explain every column. A model's unfinished rows are left out.
+    """
     try:
         published = publish(workspace.open(), context.run_id)
     except RotoscaleError as error:

@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from assets.materializing import WorkspaceResource, model_of_run, spec
+from assets.groups import model_assets
+from assets.materializing import WorkspaceResource, dashboard_page, model_of_run, spec
 from assets.models.catalogue import catalogue, registered, store, wait
 from assets.trying import trying
 from resources import progress
@@ -53,5 +54,6 @@ def checkpoints(context: dg.AssetExecutionContext, workspace: WorkspaceResource)
             "source": row["source"],
             "revision": row["revision"] or "local",
             "content_hash": row["content_hash"],
+            **dashboard_page(model_assets()["checkpoints"].page, entry.id, name="dashboard"),
         },
     )

@@ -27,6 +27,7 @@ GROUP = Group(
             settings=_registered_as,
             settings_from="checkpoint_files",
             structural=True,
+            page="models",
         ),
     ),
     tables=TABLES,

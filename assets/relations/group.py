@@ -99,13 +99,16 @@ def _lines_inputs(space: Workspace, pair: Pair) -> Any:
 GROUP = Group(
     "relations",
     shared=(
-        SharedAsset("lineage", versions.LINEAGE, after=("checkpoints",), subjects=pairs, inputs=_inputs),
+        SharedAsset(
+            "lineage", versions.LINEAGE, after=("checkpoints",), subjects=pairs, inputs=_inputs, page="relations"
+        ),
         SharedAsset(
             "descendant_relations",
             versions.TWO_CHANGES,
             after=("checkpoints",),
             subjects=siblings,
             inputs=_siblings_inputs,
+            page="relations",
         ),
         SharedAsset(
             "straight_lines",
@@ -113,6 +116,7 @@ GROUP = Group(
             after=("checkpoints",),
             subjects=lines,
             inputs=_lines_inputs,
+            page="relations",
         ),
     ),
     tables=TABLES,

@@ -39,6 +39,7 @@ def releases_in_time(workspace: WorkspaceResource):
             asset_key="release_candidates",
             passed=not late,
             severity=dg.AssetCheckSeverity.WARN,
+            description=None if families else "Compared nothing: no family watches anything.",
             metadata={"late": late, "watched_families": len(families)},
         )
 
@@ -48,7 +49,10 @@ def _rows(space: Workspace, table: str, family: str):
 
 
 check_releases_job = dg.define_asset_job(
-    "check_releases", selection=dg.AssetSelection.checks(releases_in_time), description="Is the watching in time?"
+    "check_releases",
+    selection=dg.AssetSelection.checks(releases_in_time),
+    description="Warns where a watched family was not asked about in time, or a release waits for too long. Nothing is "
+    "asked of the Hub.",
 )
 
 check_releases = dg.ScheduleDefinition(

@@ -24,6 +24,10 @@ def _inputs(space: Workspace, family: str) -> Any:
 GROUP = Group(
     "releases",
     # After no other asset: what it reads of them, the state of its own releases, may lag behind for a while.
-    shared=(SharedAsset("release_candidates", versions.RELEASES, after=(), subjects=named(_keys), inputs=_inputs),),
+    shared=(
+        SharedAsset(
+            "release_candidates", versions.RELEASES, after=(), subjects=named(_keys), inputs=_inputs, page="releases"
+        ),
+    ),
     tables=TABLES,
 )

@@ -23,7 +23,10 @@ def anything_watched() -> bool:
 
 
 poll_releases_job = dg.define_asset_job(
-    "poll_releases", selection=dg.AssetSelection.assets("release_candidates"), description="Ask for new releases now."
+    "poll_releases",
+    selection=dg.AssetSelection.assets("release_candidates"),
+    description="Asks the Hub and watched folders for new releases now, registers what passes the filters, and follows "
+    "up what was registered before; `rotoscale releases --poll` does the same.",
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.materializing import Materialization, WorkspaceResource, dashboard_link, materializing, spec
+from assets.materializing import Materialization, WorkspaceResource, materializing, spec
 from assets.structure import plots, scalars
 from assets.structure.group import COMPARED
 from resources import comparison, structure
@@ -83,7 +83,6 @@ def _scale(run: Materialization, rows: dict[str, Rows]) -> dg.MaterializeResult:
             "by_matrix": plots.table(scale, ["alpha_median", "ratio_cv", "unexplained"], "alpha_median"),
             **run.figure("ratio_spectrum", lambda: plots.image(plots.ratio_spectra(scale))),
             "rows": run.table_path("scale_statistics"),
-            "dashboard": dashboard_link("scale", run.model),
         },
     )
 
@@ -101,7 +100,6 @@ def _rotation(run: Materialization, rows: dict[str, Rows]) -> dg.MaterializeResu
                 lambda: plots.image(plots.by_layer(rotation, "nf_over_null", "NF over its null", line=1.0)),
             ),
             "rows": run.table_path("rotation_statistics"),
-            "dashboard": dashboard_link("rotation", run.model),
         },
     )
 
@@ -119,7 +117,6 @@ def _agreement(run: Materialization, rows: dict[str, Rows]) -> dg.MaterializeRes
                 "tau", lambda: plots.image(plots.by_layer(found, "tau", "left-right agreement tau", line=0.0))
             ),
             "rows": run.table_path("agreement"),
-            "dashboard": dashboard_link("rotation", run.model),
         },
     )
 

@@ -10,8 +10,13 @@ from resources.families import ModelEntry
 from resources.workspace import Workspace
 from rotoscale import versions
 
-COMPARED = ("scale_statistics", "rotation_statistics", "agreement", "tensor_changes")
-"""What comes of one pass over the pairs of matrices: read, compare, drop."""
+COMPARED = {
+    "scale_statistics": "scale",
+    "rotation_statistics": "rotation",
+    "agreement": "rotation",
+    "tensor_changes": "models",
+}
+"""What comes of one pass over the pairs of matrices (read, compare, drop), and the page that shows each."""
 
 
 def _depth(space: Workspace, entry: ModelEntry) -> Any:
@@ -34,6 +39,7 @@ GROUP = Group(
             settings=_depth,
             settings_from="depth_setting",
             structural=True,
+            page="scale",
         ),
         *(
             Asset(
@@ -44,8 +50,9 @@ GROUP = Group(
                 settings=_comparison_settings,
                 settings_from="comparison_settings",
                 structural=True,
+                page=page,
             )
-            for name in COMPARED
+            for name, page in COMPARED.items()
         ),
     ),
     tables=TABLES,

@@ -41,6 +41,7 @@ def agreement(rows: Rows, base: str) -> dict[str, float]:
         changed_apart=sum(called_apart(row["tau"], row["q_apart"]) for row in own),
         share_scale=median([row["share_scale"] for row in own]),
         share_shared=median([row["share_shared"] for row in own]),
+        share_shared_noise=median([row["share_shared_expected"] for row in own]),
     )
 
 

@@ -51,7 +51,8 @@ def multiples(
     matrices = in_order(data["matrix"].unique().tolist())
     rows = data[row].unique().tolist() if row else [""]
     span = max(1.0, float(data[x].max()))
-    offset = {matrix: round(number * span * 1.12, 3) for number, matrix in enumerate(matrices)}
+    gap = max(0.12 * span, 1.0)  # the last number of a tile and the first of the next stay apart
+    offset = {matrix: round(number * (span + gap), 3) for number, matrix in enumerate(matrices)}
     points = pd.DataFrame(
         {
             "row": data[row] if row else "", "line": data[series], "matrix": data["matrix"],
@@ -78,7 +79,7 @@ def multiples(
             }
         )  # fmt: skip
         shown.add(line)
-    legend_lines = -(-len(shown) // 5)
+    legend_lines = -(-len(shown) // 4)  # as many names as fit beside each other on paper
     height = 80 + tile_height * len(rows) + 20 * legend_lines
     framed(chart, height, **_rows([text.label(name, 24) for name in rows], y_title), hovermode="closest")
     chart.arrange(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dashboard import queries, text
-from dashboard.report.claims import add_family_claims, add_family_sentences, add_model_claims
+from dashboard.report.claims import add_family_claims, add_family_sentences, add_model_claims, add_model_sentences
 from dashboard.report.family import add_family
 from dashboard.report.model import add_model
 from dashboard.report.provenance import add_provenance
@@ -45,6 +45,7 @@ def write_report(name: str, out: Path, published: Path) -> Path:
         bases = [str(base) for base in measured.loc[measured["model_id"] == name, "base_id"]]
         for base in bases:
             add_model(sheet, source, name, base)
+        add_model_sentences(sheet, source, name)
         add_provenance(sheet, source, models, {name, *bases})
     else:
         found = models[models["model_id"] == name]

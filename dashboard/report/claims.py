@@ -46,16 +46,31 @@ def _of_family(source: Source, family: str) -> pd.DataFrame:
 
 
 def add_model_claims(sheet: Sheet, source: Source, model: str) -> None:
-    """Add the verdicts on one model with their numbers, the sentences, and the reading of it against its base."""
+    """Add the verdicts on one model with their numbers, and the reading of it against its base."""
+    found = _of_model(source, model)
+    if len(found):
+        _verdicts(sheet, found)
     reading = queries.findings(source, model, "pair")
     if reading:
         sheet.heading("In short")
         for sentence in reading:
             sheet.paragraph(sentence)
+
+
+def add_model_sentences(sheet: Sheet, source: Source, model: str) -> None:
+    """Add the sentences on each verdict on a model; nothing where nothing was judged."""
+    found = _of_model(source, model)
+    if len(found):
+        sheet.heading("The verdicts in words")
+        _sentences(sheet, source, found)
+
+
+def _of_model(source: Source, model: str) -> pd.DataFrame:
     found = queries.verdicts(source)
-    found = found[found["model_id"] == model]
-    if found.empty:
-        return
+    return found[found["model_id"] == model]
+
+
+def _verdicts(sheet: Sheet, found: pd.DataFrame) -> None:
     sheet.heading("What the papers claim, and what this model says of it")
     sheet.table(
         found,
@@ -69,7 +84,6 @@ def add_model_claims(sheet: Sheet, source: Source, model: str) -> None:
         of="claims",
         tones=TONES,
     )  # fmt: skip
-    _sentences(sheet, source, found)
 
 
 def _sentences(sheet: Sheet, source: Source, verdicts: pd.DataFrame) -> None:

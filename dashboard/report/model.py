@@ -126,15 +126,15 @@ def _matrix(sheet: Sheet, source: Source, cell: tuple[str, str, int, str]) -> No
         charts.append((spectrum.picture(picture), "I_orth in blocks"))
     sheet.figures(*charts)
     sheet.note(f"Left: |diag A|, |diag B|. Right: {source.catalogue.meaning('picture', 'rotation_statistics')}")
-    for made in (scale, rotation):
-        for row in made.to_dict("records"):
-            sheet.note(f"run {row['run_id']}, code version {row['code_version']}, {row['materialized_at']}")
 
 
 def _scores(sheet: Sheet, source: Source, model: str, base: str) -> None:
     scores = queries.scores(source, model, base)
     scores = scores[scores["value"].notna()]
-    for sentence in claims.findings(source, model, EDITS_PAGE):
+    found = claims.findings(source, model, EDITS_PAGE)
+    if found:
+        sheet.heading("Edits and their controls")
+    for sentence in found:
         sheet.paragraph(sentence)
     if len(scores):
         sheet.heading("Scores of edits and controls", 3)

@@ -32,16 +32,19 @@ def add_provenance(sheet: Sheet, source: Source, models: pd.DataFrame, ids: Coll
         of="models",
     )  # fmt: skip
     made = queries.materialized(source)
-    made = made[made["model_id"].isin(ids)].groupby(["table", "code_version"], sort=False, as_index=False)
+    by_version = made[made["model_id"].isin(ids)].groupby(["table", "code_version"], sort=False)
+    newest = made.loc[by_version["materialized_at"].idxmax()].assign(rows=by_version["rows"].sum().to_numpy())
     sheet.heading("Methods and their versions", 3)
     sheet.note(
         "Name the version of a method beside a number of it, and Rotoscale itself as CITATION.cff in the project says."
     )
     sheet.table(
-        made.agg(rows=("rows", "sum"), newest=("materialized_at", "max"), run_id=("run_id", "last")),
+        newest,
         [
             ("table", "Table", None), ("code_version", "Version of the method", None), ("rows", "Rows", _whole),
-            ("newest", "Newest row", lambda time: f"{time:%Y-%m-%d %H:%M %Z}"), ("run_id", "Last run", None),
+            ("materialized_at", "Newest row", lambda time: f"{time:%Y-%m-%d %H:%M %Z}"), ("run_id", "Its run", None),
         ],
-        meanings={"newest": "When the newest of these rows was made."},
+        meanings={
+            "materialized_at": "When the newest of these rows was made.", "run_id": "The Dagster run that made it."
+        },
     )  # fmt: skip

@@ -39,6 +39,9 @@ LONGEST_WORD = 24
 MOST_COLUMNS = 12
 """Columns that fit on A4 in the letters of other tables."""
 
+MOST_ROWS_KEPT = 12
+"""Rows, one for each claim, of a table that is not broken between two pages."""
+
 
 @dataclass(frozen=True)
 class Text:
@@ -102,6 +105,11 @@ class Table:
     def is_wide(self) -> bool:
         """Whether it has so many columns that it is set in smaller letters on paper."""
         return len(self.headings) > MOST_COLUMNS
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it stays on one page of paper."""
+        return len(self.rows) <= MOST_ROWS_KEPT
 
 
 @dataclass(frozen=True)

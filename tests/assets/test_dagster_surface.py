@@ -10,7 +10,7 @@ import pytest
 
 from assets.definitions import defs
 from assets.groups import contract, model_assets, shared_assets, structural_assets, tables_of
-from assets.materializing import WorkspaceResource
+from assets.materializing import WorkspaceResource, dashboard_page
 from resources.workspace import Workspace
 from tests.materialize import materialize
 from tests.tiny import write_family
@@ -57,7 +57,29 @@ def test_jobs_have_the_names_that_people_look_for() -> None:
         "check_stored_rows": set(),
     }
     assert {name: selected.get(name) for name in wanted} == wanted
-    assert all(defs.resolve_job_def(name).description for name in selected)
+    assert {name for name in selected if len(defs.resolve_job_def(name).description or "") < 80} == set()
+
+
+def test_what_runs_by_itself_says_what_it_does() -> None:
+    assert {sensor.name for sensor in defs.sensors or [] if not sensor.description} == set()
+    assert {schedule.name for schedule in defs.schedules or [] if not schedule.description} == set()
+
+
+@pytest.mark.parametrize("name", [*model_assets(), *shared_assets()])
+def test_an_asset_leads_to_the_page_that_shows_it(name: str) -> None:
+    from dashboard.pages import discover
+
+    page = (model_assets().get(name) or shared_assets()[name]).page
+    assert page in {page.url for page in discover()}
+    assert str(specs()[name].metadata["dashboard_page"].value).endswith(f"/{page}")
+
+
+def test_links_to_the_dashboard_have_the_address_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROTOSCALE_DASHBOARD_URL", "https://numbers.example/")
+    assert dashboard_page("scale")["dashboard_page"].value == "https://numbers.example/scale"
+    of_model = dashboard_page("scale", "a b", name="dashboard")["dashboard"]
+    assert of_model.value == "https://numbers.example/scale?model=a%20b"
+    assert dashboard_page("") == {}
 
 
 def test_numbers_to_plot_are_those_of_the_rows(made: tuple[Workspace, dg.ExecuteInProcessResult]) -> None:
@@ -72,6 +94,10 @@ def test_numbers_to_plot_are_those_of_the_rows(made: tuple[Workspace, dg.Execute
         row["tau"] for row in agreement if row["tau"] is not None
     )
     assert told["agreement"]["matrices_with_tau"].value == 21
+    assert told["agreement"]["share_shared_noise"].value == statistics.median(
+        row["share_shared_expected"] for row in agreement
+    )
+    assert {asset for asset, metadata in told.items() if "dashboard" not in metadata} == set()
     alphas = [row["alpha_median"] for row in space.tables.read("scale_statistics", "tuned")]
     assert told["scale_statistics"]["alpha"].value == pytest.approx(statistics.median(alphas))
     changes = [row for row in space.tables.read("tensor_changes", "tuned") if row["principal"]]

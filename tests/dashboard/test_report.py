@@ -141,13 +141,28 @@ def test_local_folders_are_not_told(small: Path, tmp_path: Path) -> None:
 def test_it_opens_with_verdicts_and_hashes_come_last(small: Path, tmp_path: Path, name: str) -> None:
     _, page = opened(write_report(name, tmp_path / "report.html", small / "published"))
     headings = re.findall(r"<h2>(.*?)</h2>", page)
-    verdicts = next(place for place, words in enumerate(headings) if words.startswith("What the papers claim"))
-    assert verdicts <= 1
+    assert headings[0].startswith("What the papers claim")
+    assert "The verdicts in words" in headings
     assert headings[-1] == "Where this comes from"
     body, end = page.split("<h2>Where this comes from</h2>")
     assert not re.search(r"\b[0-9a-f]{64}\b", body)
     assert re.search(r"\b[0-9a-f]{64}\b", end)
     assert '<td class="text">synthetic</td>' in end, "the version of each method"
+
+
+def test_the_run_beside_the_newest_row_is_the_one_that_made_it(small: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(small, data)
+    store = open_store(data)
+    found = [(key, store.read("decompositions", key)) for key in store.models("decompositions")]
+    for key, rows in sorted(found, key=lambda item: item[1][0]["model_id"] == "demo-base"):  # the base's last
+        made_by = "of-the-base" if rows[0]["model_id"] == "demo-base" else "of-a-descendant"
+        store.write("decompositions", key, rows, run_id=made_by, code_version="svd")
+    publish(store, data / "published")
+    _, page = opened(write_report("demo-math", tmp_path / "report.html", data / "published"))
+    (row,) = re.findall(r'<tr>\s*<td class="text">decompositions</td>.*?</tr>', page, re.DOTALL)
+    assert "of-the-base" in row
+    assert "of-a-descendant" not in page.split("<h2>Where this comes from</h2>")[0]
 
 
 @pytest.mark.parametrize("name", ["demo", "demo-reasoning"])
@@ -165,4 +180,6 @@ def test_nothing_is_cut_on_a4(browser: Any, small: Path, tmp_path: Path, name: s
     widths = page.evaluate("Array.from(document.querySelectorAll('.main-svg')).map(svg => svg.clientWidth)")
     assert widths
     assert max(widths) <= 703
+    kept = "Array.from(document.querySelectorAll('table.short')).map(table => getComputedStyle(table).breakInside)"
+    assert set(page.evaluate(kept)) == {"avoid"}
     page.close()

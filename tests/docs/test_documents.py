@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from resources.families import load_registry
 from resources.families.schema import keys
 from resources.settings import Settings
 from resources.warehouse import read
@@ -142,6 +143,18 @@ def test_every_setting_is_listed() -> None:
     page = (DOCS / "settings.md").read_text(encoding="utf-8")
     names = {str(field.validation_alias) for field in Settings.model_fields.values()}
     assert names == set(re.findall(r"^\| `(ROTOSCALE_\w+)` \|", page, re.MULTILINE))
+
+
+def test_examples_of_family_files_can_be_read(tmp_path: Path) -> None:
+    """The one of families.md, with the block of releases.md at its end."""
+    (example,), (watch,) = blocks(DOCS / "families.md", "yaml"), blocks(DOCS / "releases.md", "yaml")
+    (tmp_path / "mine.yaml").write_text(example, encoding="utf-8")
+    assert list(load_registry(tmp_path).models) == ["mine-base", "mine-tuned", "mine-scratch"]
+    of_the_hub = example.replace("path: ../demo/checkpoints/demo-base", "hub: Qwen/Qwen2.5-1.5B")
+    (tmp_path / "mine.yaml").write_text(f"{of_the_hub}\n{watch}", encoding="utf-8")
+    (family,) = load_registry(tmp_path).families.values()
+    assert family.watch is not None
+    assert family.watch.authors == ("Qwen",)
 
 
 def test_every_key_of_a_family_file_is_explained() -> None:

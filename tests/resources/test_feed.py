@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from resources import addresses
 from resources.feed import JSON_FEED, RSS, newest, write_feeds
 from tests import synthetic
 from tests.synthetic import open_store, publish
@@ -58,10 +59,20 @@ def test_both_feeds_have_what_was_compared_newest_first(published: Path, monkeyp
     assert entries[1].findtext("title") == HOSTILE.replace("\x07", "") + " against b"
     days = [parsedate_to_datetime(str(entry.findtext("pubDate"))) for entry in entries]
     assert days == sorted(days, reverse=True)
+
+
+def test_items_lead_to_where_the_dashboard_answers(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the address where it was started last, or the one that the environment says."""
+
+    def leads_to() -> str:
+        write_feeds(published)
+        return str(json.loads((published / JSON_FEED).read_text())["items"][0]["url"])
+
+    monkeypatch.delenv("ROTOSCALE_DASHBOARD_URL", raising=False)
+    addresses.note(published.parent, dashboard="http://127.0.0.1:8600")
+    assert leads_to() == "http://127.0.0.1:8600/rotation?model=m"
     monkeypatch.setenv("ROTOSCALE_DASHBOARD_URL", "https://numbers.example/")
-    write_feeds(published)
-    address = json.loads((published / JSON_FEED).read_text())["items"][0]["url"]
-    assert address == "https://numbers.example/rotation?model=m"
+    assert leads_to() == "https://numbers.example/rotation?model=m"
 
 
 def test_an_item_stays_itself_until_the_results_are_other_ones(published: Path) -> None:
