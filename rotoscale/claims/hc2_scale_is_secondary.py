@@ -46,7 +46,8 @@ def rule(evidence: Evidence) -> Verdict:
         word, text = REFUTED, f"{RECIPE} is worse than the post model beyond the margin on {_listed(worse)}"
     elif open_ or missing:
         word = UNDECIDED
-        text = f"{RECIPE} is neither shown to be as good as the post model nor worse on {_listed([*open_, *missing])}"
+        tasks = _listed([*open_, *missing])
+        text = f"{RECIPE} is shown neither to be as good as the post model nor worse beyond the margin on {tasks}"
     else:
         word = SUPPORTED
         text = f"{RECIPE} is as good as the post model, within the margin, on {_listed([s.task for s in skills])}"
