@@ -188,7 +188,10 @@ def test_hc2_equivalence_loss_and_neither() -> None:
 
     assert verdict(equivalence(0.001)).verdict == SUPPORTED
     assert verdict(equivalence(0.4, better=0.001)).verdict == SUPPORTED
-    assert verdict(equivalence(0.4)).verdict == UNDECIDED
+    undecided = verdict(equivalence(0.4))
+    assert undecided.verdict == UNDECIDED
+    # Worse, but by how much more than the margin is not known: a contrast with zero may well be significant.
+    assert "neither to be as good as the post model nor worse beyond the margin" in undecided.reason
     assert verdict(equivalence(0.9, worse=0.001)).verdict == REFUTED
     assert verdict(equivalence(0.001), equivalence(0.9, 0.001, label="replace-scale-one")).verdict == REFUTED
     # Edits of a few layers only answer another question.
