@@ -13,6 +13,7 @@ CSS = """
 [data-testid="stMainBlockContainer"] h2 { padding-top: 0; font-size: 1.7rem; }
 [data-testid="stMainBlockContainer"] h3 { font-size: 1.25rem; }
 [data-testid="stMarkdownContainer"] :is(p, li, td), [data-testid="stCaptionContainer"] p { max-width: 116ch; }
+[data-testid="stMarkdownContainer"] :not(pre) > code { white-space: nowrap; }
 [class*="st-key-found_"] ul { columns: 2 60ch; column-gap: 2.5rem; }
 [class*="st-key-found_"] :is(ul, li) { font-size: 0.95rem; }
 [class*="st-key-found_"] li { break-inside: avoid; margin: 0 0 0.4em 1.15em; }
