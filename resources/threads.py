@@ -28,9 +28,16 @@ def keep_freed_memory() -> None:
     """Keep freed blocks in this process for the next matrix, where the C library is glibc; elsewhere nothing.
 
     glibc gives a block of some megabytes back as soon as it is freed, and the system fills every page of the next one
-    with zeros: a sixth of the processor time of structure work. Call it before other threads are there.
+    with zeros: a sixth of the processor time of structure work. Call it before other threads are there, and
+    `return_freed_memory` between tasks: kept for good, the gaps between blocks of other sizes would add up.
     """
     with suppress(AttributeError, OSError):
         libc = ctypes.CDLL(None)
         for threshold in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
             libc.mallopt(threshold, _MOST)
+
+
+def return_freed_memory() -> None:
+    """Give what was freed back to the system, where the C library is glibc."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)

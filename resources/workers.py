@@ -27,7 +27,7 @@ from multiprocessing import forkserver, resource_tracker
 from typing import Any, Generic, TypeVar
 
 from resources.staged import each
-from resources.threads import arithmetic_threads, keep_freed_memory
+from resources.threads import arithmetic_threads, keep_freed_memory, return_freed_memory
 from rotoscale.errors import RotoscaleError
 
 Task = TypeVar("Task")
@@ -126,7 +126,7 @@ def run(
         try:
             with _without_interrupts():
                 pool = _pool(workers)
-                futures = {_taken_over(function, tasks[i]) or pool.submit(function, tasks[i]): i for i in order}
+                futures = {_taken_over(function, tasks[i]) or pool.submit(_work, function, tasks[i]): i for i in order}
             for future in as_completed(futures):
                 i = futures[future]
                 results[i] = future.result()
@@ -183,7 +183,7 @@ def _submit(batches: Sequence[Batch[Any, Any]], workers: int) -> None:
         pool = _pool(workers)
         for batch in batches:
             for i in _longest_first(batch.sizes):
-                _begun[batch.function, batch.tasks[i]] = pool.submit(batch.function, batch.tasks[i])
+                _begun[batch.function, batch.tasks[i]] = pool.submit(_work, batch.function, batch.tasks[i])
 
 
 def _taken_over(function: Any, task: Any) -> Future[Any] | None:
@@ -252,6 +252,14 @@ def _set_up(environment: dict[str, str]) -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def _work(function: Callable[[Task], Result], task: Task) -> Result:
+    """One task in a worker; what it freed is not kept for the next, so that many take no more memory than one."""
+    try:
+        return function(task)
+    finally:
+        return_freed_memory()
 
 
 def _end_with_parent() -> None:

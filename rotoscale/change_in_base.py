@@ -132,7 +132,8 @@ def in_base(base: Decomposition, T: torch.Tensor, X: torch.Tensor) -> torch.Tens
     if base.long is not None:
         D = product(base.long[:, :r].to(T.dtype).T, product(X, short))
     else:
-        D = product((short / s.to(T.dtype)).T, product(product(T.T, X), short))
+        over_s = (base.short[:, :r] / s).to(T.dtype)  # rounded once
+        D = product(over_s.T, product(product(T.T, X), short))
         kept = r - _trailing(base) if T.dtype == torch.float32 else r
         if kept < r:
             long = product(T.double(), base.short[:, kept:r].contiguous()).div_(s[kept:]).float()
