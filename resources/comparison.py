@@ -20,8 +20,8 @@ from rotoscale.errors import MatrixError
 if TYPE_CHECKING:
     from resources.checkpoints import Checkpoint, MatrixKey
 
-_MOST_BYTES = 4
-"""Of an element, as a rule."""
+_BYTES = 4
+"""Of an element, at most as a rule: enough to tell large work from small."""
 
 
 def common_matrices(base: Checkpoint, post: Checkpoint) -> list[MatrixKey]:
@@ -56,7 +56,7 @@ class OthersTask:
     def size(self) -> tuple[int, int]:
         """Bytes that are read, and those in memory at a time: the largest tensor of both."""
         sizes = [
-            [math.prod(checkpoint.other_shape(name)) * _MOST_BYTES for name in checkpoint.others()]
+            [math.prod(checkpoint.other_shape(name)) * _BYTES for name in checkpoint.others()]
             for checkpoint in (self.base.open(), self.post.open())
         ]
         return sum(map(sum, sizes)), sum(max(some, default=0) for some in sizes)

@@ -73,13 +73,5 @@ class WeightHashes:
         return read_record(self.file, version=_VERSION, check=_are_hashes) or {}
 
 
-def remember(checkpoint: Checkpoint, hashes: Mapping[MatrixKey, str], factors: Path) -> None:
-    """Keep the hashes of a checkpoint's matrices that a pass over its files has found, beside the store `factors`.
-
-    Make sure that the files are still those that were read: compare `signature` before and after.
-    """
-    WeightHashes(checkpoint, factors).save(hashes)
-
-
 def _are_hashes(value: Any) -> bool:
     return all(len(word) == 64 for word in value.values())

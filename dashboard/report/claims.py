@@ -34,10 +34,7 @@ def add_family_claims(sheet: Sheet, source: Source, family: str) -> None:
 
 def add_family_sentences(sheet: Sheet, source: Source, family: str) -> None:
     """Add the sentences on each verdict on a family's models; nothing where nothing was judged."""
-    found = _of_family(source, family)
-    if len(found):
-        sheet.heading("The verdicts in words")
-        _sentences(sheet, source, found)
+    _in_words(sheet, source, _of_family(source, family))
 
 
 def _of_family(source: Source, family: str) -> pd.DataFrame:
@@ -59,15 +56,18 @@ def add_model_claims(sheet: Sheet, source: Source, model: str) -> None:
 
 def add_model_sentences(sheet: Sheet, source: Source, model: str) -> None:
     """Add the sentences on each verdict on a model; nothing where nothing was judged."""
-    found = _of_model(source, model)
-    if len(found):
-        sheet.heading("The verdicts in words")
-        _sentences(sheet, source, found)
+    _in_words(sheet, source, _of_model(source, model))
 
 
 def _of_model(source: Source, model: str) -> pd.DataFrame:
     found = queries.verdicts(source)
     return found[found["model_id"] == model]
+
+
+def _in_words(sheet: Sheet, source: Source, found: pd.DataFrame) -> None:
+    if len(found):
+        sheet.heading("The verdicts in words")
+        _sentences(sheet, source, found)
 
 
 def _verdicts(sheet: Sheet, found: pd.DataFrame) -> None:

@@ -21,7 +21,7 @@ from resources.depth import depth_of
 from resources.location import Location
 from resources.pairs import PairTask, compare_matrices
 from resources.staged import Staged, each
-from resources.weight_hashes import WeightHashes, remember
+from resources.weight_hashes import WeightHashes
 
 SMALL, LARGE = [(64, 64)] * 7, [(9000, 1500)] * 200
 
@@ -97,7 +97,7 @@ def test_hashes_that_a_pass_over_the_files_found_spare_reading_them_again(
         checkpoint = model.open()
         hashes = WeightHashes(checkpoint, tmp_path / "elsewhere")
         found = {key: hashes.of(key, checkpoint.read(key)) for key in checkpoint.matrices()}
-        remember(checkpoint, found, tmp_path / "factors")
+        WeightHashes(checkpoint, tmp_path / "factors").save(found)
         spoil(model)
     assert rows_of(tasks) == rows
 
